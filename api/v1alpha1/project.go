@@ -1,0 +1,67 @@
+package v1alpha1
+
+// Project is the content of a sluice.yaml: what is built, and where it goes.
+type Project struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// Name of the project; the name of its only service where that has none of its own.
+	Name string `json:"name"`
+	// Registry is the OCI repository prefix under which images, charts and releases are pushed, for example localhost:5000/calculator.
+	Registry     string                 `json:"registry"`
+	Services     map[string]Service     `json:"services"`
+	Environments map[string]Environment `json:"environments"`
+}
+
+// Service is one deployable microservice: sources, images and one chart.
+type Service struct {
+	// Paths trigger the service when something below them changes. Default: the project's folder.
+	Paths []string `json:"paths,omitempty"`
+	// Images by the name under which the chart's values refer to them.
+	Images map[string]Image `json:"images,omitempty"`
+	// Chart is the folder of the Helm chart, relative to sluice.yaml.
+	Chart string `json:"chart"`
+	// ImageValues maps an image's name to the path in the chart's values that takes its full reference (repository@digest).
+	ImageValues map[string]string `json:"imageValues,omitempty"`
+	// SlotValues maps a path in the chart's values to a template over .Service and .Slot, for charts whose names do not derive from the release name.
+	SlotValues map[string]string `json:"slotValues,omitempty"`
+	// Shared names objects ("Kind/name") that both slots use and that exist once, in the Helm release <service>-shared.
+	Shared []string `json:"shared,omitempty"`
+}
+
+// Image says how one image is built. Exactly one builder is set.
+type Image struct {
+	// Ko is the folder of a Go main package, built without a daemon.
+	Ko string `json:"ko,omitempty"`
+	// Base is the base image of a ko build. Default: an empty image with CA certificates of the build machine left out.
+	Base string `json:"base,omitempty"`
+	// Platforms to build for, for example linux/amd64. Default: the platform of the building machine, on linux.
+	Platforms []string `json:"platforms,omitempty"`
+}
+
+// Environment is a place where services run: cluster, namespace, values, strategy and gates.
+type Environment struct {
+	// After names the environments a release must have been verified in before it may come here.
+	After     []string `json:"after,omitempty"`
+	Cluster   Cluster  `json:"cluster"`
+	Namespace string   `json:"namespace"`
+	// Values are Helm values files, relative to sluice.yaml, later ones winning.
+	Values []string `json:"values,omitempty"`
+	// Entry is the URL at which users reach the service; gates and the last line of the output use it.
+	Entry    string   `json:"entry,omitempty"`
+	Strategy Strategy `json:"strategy"`
+	Gates    []Gate   `json:"gates,omitempty"`
+	// Timeout is how long the deployment may take until its pods are ready. Default 5m.
+	Timeout Duration `json:"timeout,omitempty"`
+}
+
+// Cluster names a Kubernetes cluster; the current context is never used by accident.
+type Cluster struct {
+	// Context of the kubeconfig. Required unless InCluster is set.
+	Context string `json:"context,omitempty"`
+	// Kubeconfig is a path. Default: $KUBECONFIG, then ~/.kube/config; for the context sluice-local also the local cluster's own file.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	InCluster  bool   `json:"inCluster,omitempty"`
+	// Identity is the API server's URL or the UID of the kube-system namespace; verified before the first write.
+	// Where it is missing it is pinned at the first rollout.
+	Identity string `json:"identity,omitempty"`
+}
