@@ -26,15 +26,17 @@ type Rollout struct {
 	CreatedAt  time.Time `json:"createdAt"`
 	PhaseSince time.Time `json:"phaseSince"`
 	StepSince  time.Time `json:"stepSince,omitzero"`
-	// Since is when the candidate was last seen not ready without a gap; zero while it is ready.
+	// UnreadySince is when the candidate was last seen not ready without a gap; zero while it is ready.
 	UnreadySince time.Time `json:"unreadySince,omitzero"`
-	// Attempts counts the acts tried in this phase and step.
-	Attempts  int    `json:"attempts,omitempty"`
+	// Acts counts the acts begun by this rollout; it grows before each act, so that every act follows a successful write.
+	Acts int `json:"acts,omitempty"`
+	// Attempts counts the acts that failed in this phase and step.
+	Attempts int `json:"attempts,omitempty"`
+	// LastError is what the last failed act said, ErrorKind its class.
 	LastError string `json:"lastError,omitempty"`
-	// Changed says that this rollout has begun to change the environment.
-	Changed bool `json:"changed,omitempty"`
-	// Shifted says that this rollout has begun to move traffic.
-	Shifted bool `json:"shifted,omitempty"`
+	ErrorKind string `json:"errorKind,omitempty"`
+	// HelmRevision of the candidate when the rollout was verified.
+	HelmRevision int `json:"helmRevision,omitempty"`
 	// VerifiedAt is when the rollout entered Settling.
 	VerifiedAt time.Time `json:"verifiedAt,omitzero"`
 	// FinishedAt is when a final phase was entered.
@@ -128,8 +130,12 @@ type RequestKind string
 
 // The requests.
 const (
-	RequestAbort    RequestKind = "abort"
+	// RequestAbort takes an unfinished rollout back.
+	RequestAbort RequestKind = "abort"
+	// RequestRollback is an abort of a verified rollout whose old slot is still kept.
 	RequestRollback RequestKind = "rollback"
+	// RequestSupersede ends the rollout for a newer one: a verified one early, an unverified one by taking it back.
+	RequestSupersede RequestKind = "supersede"
 )
 
 // Event is one entry of a rollout's history.

@@ -28,6 +28,15 @@ const (
 	Fatal            // will fail again however often it is tried
 )
 
+func (k Kind) String() string {
+	names := [...]string{"internal", "usage", "refused", "rolledBack", "stuck", "waiting", "locked", "unreachable",
+		"drift", "interrupted", "notFound", "conflict", "transient", "fatal"}
+	if k < 0 || int(k) >= len(names) {
+		return "unknown"
+	}
+	return names[k]
+}
+
 // Error is an error with the operation, its kind, and what to do about it.
 type Error struct {
 	Op   string
