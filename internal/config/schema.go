@@ -1,0 +1,9 @@
+package config
+
+import _ "embed"
+
+//go:embed schema.json
+var schema []byte
+
+// Schema is the JSON Schema (draft 2020-12) of sluice.yaml.
+func Schema() []byte { return append([]byte(nil), schema...) }
