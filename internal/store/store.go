@@ -38,6 +38,8 @@ type Lease interface {
 	Generation() int64
 	// Lost is closed when the lease could not be renewed in time or was taken over.
 	Lost() <-chan struct{}
+	// Valid says, by the monotonic clock, that the lease has not expired; asked right before an act.
+	Valid() bool
 	// Release gives the lease back; releasing a lost lease changes nothing.
 	Release(ctx context.Context) error
 }
