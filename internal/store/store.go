@@ -36,10 +36,11 @@ type Store interface {
 // Lease is a held lock. Generation grows with every change of holder.
 type Lease interface {
 	Generation() int64
-	// Lost is closed when the lease could not be renewed in time or was taken over.
-	Lost() <-chan struct{}
-	// Valid says, by the monotonic clock, that the lease has not expired; asked right before an act.
+	// Valid says, by the process's own clock and without a call, that nobody else can hold the lock yet.
+	// A process that was frozen wakes with an expired lease before Lost is closed: ask right before an act.
 	Valid() bool
+	// Lost is closed when the lease could not be renewed in time or was taken over. A lost lease is never valid again.
+	Lost() <-chan struct{}
 	// Release gives the lease back; releasing a lost lease changes nothing.
 	Release(ctx context.Context) error
 }
