@@ -1,0 +1,134 @@
+// Command app is the service that the end-to-end tests release: small, honest, and breakable on purpose by its environment.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		os.Exit(command(os.Args[1], os.Args[2:]))
+	}
+	if os.Getenv("CRASH") != "" {
+		fmt.Fprintln(os.Stderr, "fatal: cannot read the flux capacitor")
+		os.Exit(1)
+	}
+	eat(os.Getenv("EAT_MIB"))
+	var ready atomic.Bool
+	ready.Store(os.Getenv("NEVER_READY") == "")
+	server := &http.Server{Addr: ":8080", Handler: routes(&ready)}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		// Proxies learn late that this pod goes: keep serving until they have.
+		ready.Store(false)
+		time.Sleep(5 * time.Second)
+		last, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_ = server.Shutdown(last)
+	}()
+	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	<-ctx.Done()
+}
+
+func routes(ready *atomic.Bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready.Load() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		if os.Getenv("FAIL") != "" {
+			http.Error(w, "broken on purpose", http.StatusInternalServerError)
+			return
+		}
+		answer := map[string]any{"answer": 42}
+		if os.Getenv("WRONG_BODY") != "" {
+			answer["answer"] = 41
+		}
+		if os.Getenv("SAY_VERSION") != "" {
+			answer["version"] = os.Getenv("VERSION")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer)
+	})
+	return mux
+}
+
+// eat allocates and touches memory until the kernel objects.
+func eat(mib string) {
+	n, _ := strconv.Atoi(mib)
+	var kept [][]byte
+	for range n {
+		block := make([]byte, 1<<20)
+		for i := range block {
+			block[i] = 1
+		}
+		kept = append(kept, block)
+	}
+	_ = kept
+}
+
+// command runs hooks: `exit N` and `get URL`.
+func command(name string, args []string) int {
+	switch name {
+	case "exit":
+		code, _ := strconv.Atoi(args[0])
+		fmt.Println("migration: exit", code)
+		return code
+	case "get":
+		resp, err := http.Get(args[0])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer resp.Body.Close()
+		fmt.Println(resp.Status)
+		if resp.StatusCode != http.StatusOK {
+			return 1
+		}
+		return 0
+	case "stream":
+		return stream(args[0])
+	}
+	fmt.Fprintln(os.Stderr, "unknown command", name)
+	return 2
+}
+
+// stream calls a URL 20 times a second until it is terminated, then prints how many calls failed: what a caller inside the cluster sees.
+func stream(url string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	client := &http.Client{Timeout: 10 * time.Second}
+	requests, failed := 0, 0
+	for tick := time.NewTicker(50 * time.Millisecond); ctx.Err() == nil; <-tick.C {
+		requests++
+		resp, err := client.Get(url)
+		if err != nil {
+			failed++
+			fmt.Println("failed:", err)
+			continue
+		}
+		if resp.StatusCode != http.StatusOK {
+			failed++
+			fmt.Println("failed:", resp.Status)
+		}
+		resp.Body.Close()
+		fmt.Printf("requests=%d failed=%d\n", requests, failed)
+	}
+	return 0
+}
