@@ -7,22 +7,28 @@ import (
 
 // Gate is a question asked of a new version. Exactly one kind is set.
 type Gate struct {
-	// Name in reports. Default: the kind and, for http, the path.
-	Name     string        `json:"name,omitempty"`
-	HTTP     *HTTPGate     `json:"http,omitempty"`
+	// Name in reports, unique among the gates asked together. Default: the kind and, for http, the path.
+	Name string `json:"name,omitempty"`
+	// HTTP calls the service as its users do and looks at the answer.
+	HTTP *HTTPGate `json:"http,omitempty"`
+	// HelmTest runs the chart's test hooks.
 	HelmTest *HelmTestGate `json:"helmTest,omitempty"`
 }
 
-// HTTPGate calls the service through its real entry point, the candidate by the canary header.
+// HTTPGate calls the service through its real entry point, the candidate by the canary header. Exactly one of path and url is set.
 type HTTPGate struct {
 	// Path and query, for example /api/calculate?number=221. Joined to the environment's entry.
-	Path string `json:"path"`
+	Path string `json:"path,omitempty"`
 	// URL replaces entry and path where the call goes elsewhere.
-	URL     string            `json:"url,omitempty"`
-	Method  string            `json:"method,omitempty"`
+	URL string `json:"url,omitempty"`
+	// Method of the request. Default GET.
+	Method string `json:"method,omitempty"`
+	// Headers sent besides the canary header.
 	Headers map[string]string `json:"headers,omitempty"`
-	Body    string            `json:"body,omitempty"`
-	Expect  HTTPExpect        `json:"expect,omitempty"`
+	// Body sent with the request.
+	Body string `json:"body,omitempty"`
+	// Expect says what a passing answer looks like. Default: status 200.
+	Expect HTTPExpect `json:"expect,omitempty"`
 	// Timeout of one call. Default 5s.
 	Timeout Duration `json:"timeout,omitempty"`
 	// Attempts until the gate fails; an attempt a second. Default 3.

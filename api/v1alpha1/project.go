@@ -2,13 +2,17 @@ package v1alpha1
 
 // Project is the content of a sluice.yaml: what is built, and where it goes.
 type Project struct {
+	// APIVersion is sluice.dev/v1alpha1.
 	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	// Name of the project; the name of its only service where that has none of its own.
+	// Kind is Project.
+	Kind string `json:"kind"`
+	// Name of the project in reports.
 	Name string `json:"name"`
 	// Registry is the OCI repository prefix under which images, charts and releases are pushed, for example localhost:5000/calculator.
-	Registry     string                 `json:"registry"`
-	Services     map[string]Service     `json:"services"`
+	Registry string `json:"registry"`
+	// Services by name.
+	Services map[string]Service `json:"services"`
+	// Environments by name.
 	Environments map[string]Environment `json:"environments"`
 }
 
@@ -30,7 +34,7 @@ type Service struct {
 
 // Image says how one image is built. Exactly one builder is set.
 type Image struct {
-	// Ko is the folder of a Go main package, built without a daemon.
+	// Ko is the folder, relative to sluice.yaml, of a Go main package, built without a daemon.
 	Ko string `json:"ko,omitempty"`
 	// Base is the base image of a ko build. Default: an empty image with CA certificates of the build machine left out.
 	Base string `json:"base,omitempty"`
@@ -41,26 +45,31 @@ type Image struct {
 // Environment is a place where services run: cluster, namespace, values, strategy and gates.
 type Environment struct {
 	// After names the environments a release must have been verified in before it may come here.
-	After     []string `json:"after,omitempty"`
-	Cluster   Cluster  `json:"cluster"`
-	Namespace string   `json:"namespace"`
+	After []string `json:"after,omitempty"`
+	// Cluster that holds the environment.
+	Cluster Cluster `json:"cluster"`
+	// Namespace of the cluster; no other environment may share it.
+	Namespace string `json:"namespace"`
 	// Values are Helm values files, relative to sluice.yaml, later ones winning.
 	Values []string `json:"values,omitempty"`
 	// Entry is the URL at which users reach the service; gates and the last line of the output use it.
-	Entry    string   `json:"entry,omitempty"`
+	Entry string `json:"entry,omitempty"`
+	// Strategy says how a release takes over.
 	Strategy Strategy `json:"strategy"`
-	Gates    []Gate   `json:"gates,omitempty"`
+	// Gates asked of the new version before users see it, and at every step.
+	Gates []Gate `json:"gates,omitempty"`
 	// Timeout is how long the deployment may take until its pods are ready. Default 5m.
 	Timeout Duration `json:"timeout,omitempty"`
 }
 
-// Cluster names a Kubernetes cluster; the current context is never used by accident.
+// Cluster names a Kubernetes cluster; the current context is never used by accident. Exactly one of context and inCluster is set.
 type Cluster struct {
-	// Context of the kubeconfig. Required unless InCluster is set.
+	// Context of the kubeconfig.
 	Context string `json:"context,omitempty"`
 	// Kubeconfig is a path. Default: $KUBECONFIG, then ~/.kube/config; for the context sluice-local also the local cluster's own file.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
-	InCluster  bool   `json:"inCluster,omitempty"`
+	// InCluster uses the service account of the pod that sluice runs in, instead of a context.
+	InCluster bool `json:"inCluster,omitempty"`
 	// Identity is the API server's URL or the UID of the kube-system namespace; verified before the first write.
 	// Where it is missing it is pinned at the first rollout.
 	Identity string `json:"identity,omitempty"`

@@ -8,8 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/goccy/go-yaml"
+	"reflect"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -38,10 +37,23 @@ func Load(path string, getenv func(string) (string, bool)) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Dir: filepath.Dir(path), Path: path}
-	if err := yaml.UnmarshalWithOptions(data, &f.Project, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
-		return nil, Problems{{File: path, Message: err.Error()}}.err()
+	return decode(path, data, getenv)
+}
+
+func decode(path string, data []byte, getenv func(string) (string, bool)) (*File, error) {
+	root, problems := parse(path, data)
+	if len(problems) > 0 {
+		return nil, problems.err()
 	}
+	f := &File{Dir: filepath.Dir(path), Path: path}
+	d := &decoder{file: path, getenv: getenv, positions: newPositions()}
+	d.decode(root, reflect.ValueOf(&f.Project).Elem(), "")
+	v := newValidator(f, d)
+	v.project()
+	if err := append(d.problems, v.problems...).err(); err != nil {
+		return nil, err
+	}
+	applyDefaults(&f.Project)
 	return f, nil
 }
 
