@@ -1,0 +1,363 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/sluice-dev/sluice/local/internal/component"
+	"github.com/sluice-dev/sluice/local/internal/kubeapi"
+	"github.com/sluice-dev/sluice/local/internal/network"
+	"github.com/sluice-dev/sluice/local/internal/process"
+	"github.com/sluice-dev/sluice/local/internal/requirement"
+)
+
+// patience is how long one part may take to answer; a busy machine of two cores stays well below it.
+const patience = 3 * time.Minute
+
+// Up is what bringing a node up needs to know.
+type Up struct {
+	Settings Settings
+	// Given names the flags that were given, as opposed to defaults: a node that exists keeps its settings otherwise.
+	Given  map[string]bool
+	Cache  string
+	Report Reporter
+	Clock  func() time.Time
+}
+
+// Run brings the node up, builds what it needs, starts what does not run and returns when everything answers. It may be
+// repeated at any time, and after an interrupt.
+func (u Up) Run(ctx context.Context) (Status, error) {
+	if err := u.Settings.Validate(); err != nil {
+		return Status{}, err
+	}
+	if err := requirement.ThisMachine().Runtime(u.Settings.State); err != nil {
+		return Status{}, err
+	}
+	fresh := false
+	existing, err := load(u.Settings.State)
+	switch {
+	case errors.Is(err, ErrNoNode):
+		fresh = true
+		if err := checkForeign(u.Settings.State); err != nil {
+			return Status{}, err
+		}
+	case err != nil:
+		return Status{}, err
+	default:
+		if err := u.agrees(existing.Settings); err != nil {
+			return Status{}, err
+		}
+		u.Settings = existing.Settings
+	}
+	if fresh {
+		if u.Settings, err = choosePorts(u.Settings); err != nil {
+			return Status{}, err
+		}
+	}
+	node, err := newNode(u.Settings, u.Report, u.Clock)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := node.checkMachine(ctx, fresh); err != nil {
+		return Status{}, err
+	}
+	programs, err := u.build(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	unlock, err := lockState(u.Settings.State)
+	if err != nil {
+		return Status{}, err
+	}
+	defer unlock()
+	if err := node.prepare(ctx, u.Cache); err != nil {
+		return Status{}, err
+	}
+	if err := node.start(ctx, programs); err != nil {
+		return Status{}, err
+	}
+	return Look(ctx, u.Settings.State)
+}
+
+// agrees refuses a given setting that differs from the node's.
+func (u Up) agrees(existing Settings) error {
+	var problems []error
+	differ := func(flag string, wanted, has any) {
+		if u.Given[flag] && wanted != has {
+			problems = append(problems, fmt.Errorf("%w --%s %v: the local cluster in %s has %v; take it down first, or leave the flag out",
+				ErrSettings, flag, wanted, existing.State, has))
+		}
+	}
+	differ("name", u.Settings.Name, existing.Name)
+	differ("network", u.Settings.Network, existing.Network)
+	differ("http-port", u.Settings.HTTPPort, existing.HTTPPort)
+	differ("registry-port", u.Settings.RegistryPort, existing.RegistryPort)
+	differ("metrics-port", u.Settings.MetricsPort, existing.MetricsPort)
+	differ("api-port", u.Settings.APIPort, existing.APIPort)
+	return errors.Join(problems...)
+}
+
+func (u Up) build(ctx context.Context) (component.Programs, error) {
+	builder := component.Builder{Cache: u.Cache, Go: "go", Progress: u.Report, Clock: u.Clock}
+	missing, err := builder.Missing(ctx, component.All())
+	if err == nil && len(missing) > 0 || errors.Is(err, component.ErrNoGo) {
+		if problem := requirement.ThisMachine().Build(u.Cache); problem != nil {
+			return nil, problem
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return builder.Ensure(ctx, component.All())
+}
+
+// choosePorts replaces each 0 by a port that is free now.
+func choosePorts(settings Settings) (Settings, error) {
+	for _, number := range []*int{&settings.HTTPPort, &settings.RegistryPort, &settings.MetricsPort, &settings.APIPort} {
+		if *number != 0 {
+			continue
+		}
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return settings, fmt.Errorf("choose a free port: %w", err)
+		}
+		// Held until all are chosen, so that no two are the same.
+		defer func() { _ = listener.Close() }()
+		*number = listener.Addr().(*net.TCPAddr).Port
+	}
+	return settings, nil
+}
+
+// portOwners says which daemon listens on the ports, in the order of Settings.ports.
+func portOwners() []string { return []string{traefik, registry, traefik, apiserver} }
+
+// checkMachine refuses what others have in use: ports, the network, kube-proxy's tables.
+func (n *Node) checkMachine(ctx context.Context, fresh bool) error {
+	var problems []error
+	for i, port := range n.settings.ports() {
+		_, err := n.table.Running(portOwners()[i])
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, process.ErrGone) {
+			return err
+		}
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port.number))
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%w: port %d of %s (%w); choose another with %s, or 0 for any free one",
+				ErrForeign, port.number, port.use, err, port.flag))
+			continue
+		}
+		_ = listener.Close()
+	}
+	if !fresh {
+		return errors.Join(problems...)
+	}
+	found, overlaps, err := network.Overlapping(n.settings.Network)
+	if err != nil {
+		return err
+	}
+	if overlaps {
+		problems = append(problems, fmt.Errorf("%w: network %s overlaps with this machine's %s; choose another with --network",
+			ErrForeign, n.settings.Network, found))
+	}
+	tables, err := network.Tables(ctx)
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		if table.Name == proxyTable {
+			problems = append(problems, fmt.Errorf("%w: packet filter table %s %s: another Kubernetes node runs on this machine; "+
+				"use it with --context, or take it down", ErrForeign, table.Family, table.Name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+const proxyTable = "kube-proxy"
+
+// prepare makes folders, record, keys, control groups, address, packet filter and kernel settings.
+func (n *Node) prepare(ctx context.Context, cache string) error {
+	paths := n.settings.layout()
+	n.report.Step("prepare the node")
+	boot, err := process.BootID()
+	if err != nil {
+		return err
+	}
+	found, err := load(n.settings.State)
+	switch {
+	case errors.Is(err, ErrNoNode):
+		if found, err = n.newRecord(ctx); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case found.Boot != boot:
+		// What a reboot would have emptied, had it lain on a volatile filesystem.
+		if err := os.RemoveAll(paths.containerdState()); err != nil {
+			return fmt.Errorf("remove the runtime state of the last boot: %w", err)
+		}
+	}
+	found.Boot, found.Cache = boot, cache
+	if err := found.save(); err != nil {
+		return err
+	}
+	for _, folder := range paths.folders() {
+		if err := os.MkdirAll(folder, 0o711); err != nil {
+			return fmt.Errorf("make folder: %w", err)
+		}
+	}
+	if err := n.settings.ensureKeys(n.clock()); err != nil {
+		return err
+	}
+	if err := n.group.Create(); err != nil {
+		return err
+	}
+	if err := network.AddAddress(n.settings.nodeAddress()); err != nil {
+		return err
+	}
+	if err := (network.Settings{"net/ipv4/ip_forward": "1"}).Write(); err != nil {
+		return err
+	}
+	return n.filter().Install(ctx)
+}
+
+func (n *Node) filter() network.Filter {
+	return network.Filter{
+		Table: n.settings.Name, Node: n.settings.nodeAddress(), Pods: n.settings.pods(), Network: n.settings.Network,
+	}
+}
+
+// newRecord remembers the machine as it is before the node changes it.
+func (n *Node) newRecord(ctx context.Context) (record, error) {
+	kernel, err := network.Read(network.Changed())
+	if err != nil {
+		return record{}, err
+	}
+	tables, err := network.Tables(ctx)
+	if err != nil {
+		return record{}, err
+	}
+	var folders []string
+	for _, folder := range sharedFolders() {
+		if _, err := os.Lstat(folder); err == nil {
+			folders = append(folders, folder)
+		}
+	}
+	return record{Settings: n.settings, Kernel: kernel, Tables: tables, Folders: folders}, nil
+}
+
+// start starts the daemons in their order and waits until everything answers.
+func (n *Node) start(ctx context.Context, programs component.Programs) error {
+	s := n.settings
+	on, err := inspectMachine(programs, s.State)
+	if err != nil {
+		return err
+	}
+	if err := s.writeConfigs(on); err != nil {
+		return err
+	}
+	n.report.Step("start storage, registry and container runtime")
+	if err := n.run(on, etcd, registry, containerd); err != nil {
+		return err
+	}
+	if err := n.await(ctx, "wait for the storage", patience, connects(s.layout().etcdSocket())); err != nil {
+		return err
+	}
+	n.report.Step("start the API server")
+	if err := n.run(on, apiserver, relay); err != nil {
+		return err
+	}
+	registryURL := fmt.Sprintf("http://127.0.0.1:%d/v2/", s.RegistryPort)
+	if err := n.await(ctx, "wait for the registry", patience, answers(registryURL)); err != nil {
+		return err
+	}
+	if err := pushPause(ctx, s.pauseImage(), programs.Path("pause", "pause")); err != nil {
+		return err
+	}
+	if err := n.await(ctx, "wait for the container runtime", patience, connects(s.layout().containerdSocket())); err != nil {
+		return err
+	}
+	api, err := s.api()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	if err := n.await(ctx, "wait for the API server", patience, api.Ready); err != nil {
+		return err
+	}
+	n.report.Step("start controllers, scheduler, kubelet, proxy and name server")
+	if err := n.run(on, controllerManager, scheduler, kubelet, proxy, coredns); err != nil {
+		return err
+	}
+	if err := n.setUp(ctx, api, programs); err != nil {
+		return err
+	}
+	n.report.Step("start the entry point")
+	if err := n.run(on, traefik); err != nil {
+		return err
+	}
+	return n.settle(ctx, api)
+}
+
+// run starts daemons that do not run.
+func (n *Node) run(on machine, names ...string) error {
+	for _, name := range names {
+		if _, err := n.table.Start(n.settings.spec(name, on)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setUp applies the objects that every node has.
+func (n *Node) setUp(ctx context.Context, api *kubeapi.Client, programs component.Programs) error {
+	n.report.Step("set up the cluster")
+	kinds, err := gatewayKinds(programs.Path("traefik", "standard"))
+	if err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if err := api.Apply(ctx, fieldManager, kind); err != nil {
+			return fmt.Errorf("set up the Gateway API: %w", err)
+		}
+	}
+	if err := n.await(ctx, "set up the cluster", patience, func(ctx context.Context) error {
+		return applyAll(ctx, api, n.settings.baseObjects())
+	}); err != nil {
+		return err
+	}
+	if err := n.await(ctx, "set up the Gateway API", patience, func(ctx context.Context) error {
+		return established(ctx, api)
+	}); err != nil {
+		return err
+	}
+	return applyAll(ctx, api, n.settings.gatewayObjects())
+}
+
+// settle waits for everything that a user counts on.
+func (n *Node) settle(ctx context.Context, api *kubeapi.Client) error {
+	s := n.settings
+	ready := func(path, condition string) func(context.Context) error {
+		return func(ctx context.Context) error { return hasCondition(ctx, api, path, condition) }
+	}
+	for _, each := range []struct {
+		what  string
+		probe func(context.Context) error
+	}{
+		{"the node", ready(s.nodePath(), "Ready")},
+		{"Services and the name server", s.resolves},
+		{"the entry point", answers(s.entryURL())},
+		{"the Gateway", ready(gatewayPath(), "Programmed")},
+	} {
+		n.report.Step("wait for " + each.what)
+		if err := n.await(ctx, "wait for "+each.what, patience, each.probe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
