@@ -18,6 +18,8 @@ type Rollout struct {
 	DeployDigest string `json:"deployDigest"`
 	Plan         Plan   `json:"plan"`
 	Candidate    Slot   `json:"candidate"`
+	// Back says that this rollout went back to an earlier release; a further rollback goes back from there.
+	Back bool `json:"back,omitempty"`
 	// Return is where a rollback goes; its zero value says that this is a first installation.
 	Return ReturnTarget `json:"return,omitzero"`
 

@@ -65,7 +65,7 @@ func (m *Machine) draft(ctx context.Context, s Start, digest string, number int,
 		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindRollout,
 		Service: s.Key.Service, Environment: s.Key.Environment, Namespace: s.Key.Namespace, Number: number,
 		Release: s.Ref, DeployDigest: digest, Plan: expand(s.Environment, s.Release.Spec),
-		Phase: v1alpha1.Pending, CreatedAt: now, PhaseSince: now,
+		Phase: v1alpha1.Pending, CreatedAt: now, PhaseSince: now, Back: s.Back,
 	}
 	last, verified := LastVerified(records)
 	if verified && s.Back {
