@@ -1,8 +1,9 @@
-// Package build is the port to the builders of container images; a builder must not push.
+// Package build is the port to the builders of container images, the packer of charts and the source control they read; none of them may push.
 package build
 
 import (
 	"context"
+	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
@@ -28,4 +29,39 @@ type Layout struct {
 // Builder builds an image and returns it as an OCI image layout below dir. It fails with fault.Usage where the sources are wrong.
 type Builder interface {
 	Build(ctx context.Context, req Request, dir string) (Layout, error)
+}
+
+// Chart is a packed Helm chart.
+type Chart struct {
+	Name string
+	// Metadata is the content of Chart.yaml as JSON: the configuration of Helm's OCI artifact.
+	Metadata []byte
+	// Archive is the .tgz that `helm package` makes.
+	Archive []byte
+}
+
+// Packer packs the chart in a folder under a version, which becomes its appVersion too. The same folder and version give the same
+// bytes. It fails with fault.Usage where the folder holds no valid chart.
+type Packer interface {
+	Pack(ctx context.Context, dir, version string) (Chart, error)
+}
+
+// Checkout is what source control knows of a folder.
+type Checkout struct {
+	// Commit is the full hash of the commit that is checked out, Time when it was committed.
+	Commit string
+	Time   time.Time
+	// Changed is a hash of everything that differs from the commit, untracked files included; "" where nothing does.
+	Changed string
+	// Tags that the commit is or descends from, in no order.
+	Tags []string
+	// Shallow says that the history is cut off, so that tags and distances cannot be relied on.
+	Shallow bool
+}
+
+// Sources reads source control. Describe fails with fault.NotFound where the folder is known not to be under source control.
+type Sources interface {
+	Describe(ctx context.Context, dir string) (Checkout, error)
+	// Distance counts the commits after a tag, or all of them where the tag is "".
+	Distance(ctx context.Context, dir, tag string) (int, error)
 }
