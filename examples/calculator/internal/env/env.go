@@ -4,6 +4,7 @@ package env
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -26,6 +27,17 @@ func (r *Reader) Text(name, def string) string {
 		return text
 	}
 	return def
+}
+
+// URL returns the address of an HTTP service.
+func (r *Reader) URL(name, def string) string {
+	return read(r, name, def, "an address such as http://backend:8080", func(text string) (string, error) {
+		u, err := url.Parse(text)
+		if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			err = strconv.ErrSyntax
+		}
+		return text, err
+	})
 }
 
 // Bool returns a switch; the default is used where the variable is empty.
