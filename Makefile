@@ -1,0 +1,66 @@
+# `make help` says what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO ?= go
+BENCH ?=
+# e2e_packages are the packages of a module that hold tests against the local cluster.
+e2e_packages = $$(grep -rl --include='*_test.go' '^//go:build e2e' . | grep -v '^./local/' | xargs -r -n1 dirname | sort -u)
+
+.PHONY: help build test test-unit test-e2e lint generate demo bench fuzz clean FORCE
+
+help: ## say what there is
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: bin/sluice bin/sluice-local ## build bin/sluice and bin/sluice-local (the first time about 4 minutes on two cores)
+
+# Go knows itself what is up to date.
+bin/sluice: FORCE
+	@echo "==> bin/sluice"
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $@ ./cmd/sluice
+
+bin/sluice-local: FORCE
+	@echo "==> bin/sluice-local"
+	cd local && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o ../$@ ./cmd/sluice-local
+
+test: lint test-unit test-e2e ## everything: lint, unit tests, and the end-to-end tests on the local cluster (as root)
+
+test-unit: ## unit tests; they need no cluster, no root and no network
+	@echo "==> unit tests"
+	$(GO) test ./...
+	cd local && $(GO) test ./...
+
+test-e2e: build ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
+	@echo "==> local cluster"
+	bin/sluice local up
+	@echo "==> end-to-end tests"
+	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -v $(e2e_packages)
+	cd local && $(GO) test -tags e2e -count=1 -p 1 -timeout 20m ./...
+
+lint: bin/golangci-lint ## check formatting and house rules
+	@echo "==> lint"
+	bin/golangci-lint run ./...
+	cd local && ../bin/golangci-lint run --config ../.golangci.yml ./...
+
+bin/golangci-lint: tools/go.mod tools/go.sum
+	@echo "==> bin/golangci-lint (once, about 2 minutes on two cores)"
+	cd tools && $(GO) build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+generate: ## write what is generated: the JSON Schema of sluice.yaml, the transition table of ARCHITECTURE.md
+	$(GO) generate ./internal/config
+	$(GO) test ./internal/rollout -run TestArchitectureShowsTheTable -update -count=1
+
+demo: build ## release the calculator on the local cluster: good versions, bad versions, under load, with a summary (as root)
+	$(GO) run ./test/demo
+
+bench: build ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
+	bin/sluice local up
+	$(GO) run ./test/bench $(BENCH)
+
+fuzz: ## look for panics in the decoders, a minute each
+	$(GO) test ./internal/config -run '^$$' -fuzz FuzzLoad -fuzztime 60s
+
+clean: ## remove what was built here; the local cluster's own cache stays
+	rm -rf bin
