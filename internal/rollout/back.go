@@ -13,13 +13,16 @@ import (
 func rollingBackRows() []row {
 	back := phases(v1alpha1.RollingBack)
 	rows := []row{{
-		Row:  Row{"21a", back, "nothing was changed by this rollout", "–", "Cancelled"},
+		Row:  Row{"21a", back, "nothing of this rollout is there", "–", "Cancelled; RolledBack where it was there before"},
 		when: func(v *view) bool { return v.untouched() },
 		then: func(v *view, d *Decision) {
 			d.Next, d.Message = v1alpha1.Cancelled, "nothing was changed"
-			if v.first() && v.removed() {
-				// The first installation was begun and is gone again: that is a rollback, not a refusal.
-				d.Next, d.Message = v1alpha1.RolledBack, "the first installation was removed again"
+			if v.undone() {
+				// Something was begun and is gone again: that is a rollback, not a refusal.
+				d.Next, d.Message = v1alpha1.RolledBack, "everything is as it was"
+			}
+			if v.undone() && v.first() {
+				d.Message = "the first installation was removed again"
 			}
 		},
 	}, {
@@ -42,9 +45,11 @@ func rollingBackRows() []row {
 	return append(append(rows, twoSlotRows(back)...), oneSlotRows(back)...)
 }
 
-// removed says that this rollout has taken its own first installation away.
-func (v *view) removed() bool {
-	return slices.ContainsFunc(v.r.History, func(e v1alpha1.Event) bool { return e.Action == string(RemoveAct) })
+// undone says that this rollout has taken away what it had deployed.
+func (v *view) undone() bool {
+	return slices.ContainsFunc(v.r.History, func(e v1alpha1.Event) bool {
+		return e.Phase == v1alpha1.RollingBack && (e.Action == string(RemoveAct) || e.Action == string(RetireAct))
+	})
 }
 
 // rollbackTimeout is longer than the deployment's own: a rollback may have to start pods and stop others.

@@ -169,7 +169,7 @@ func transitions() []transition {
 		{"back: nothing changed in place", "21a", inPlace(v1alpha1.RollingBack).with(func(w *world) { w.slot(direct, func(s *deploy.Slot) { s.Rollout = 1; s.DeployDigest = "old" }) }), 0, NoAct, v1alpha1.Cancelled, 0},
 		{"back: first install gone", "21a", firstInstall(v1alpha1.RollingBack).with(func(w *world) {
 			delete(w.o.Slots, green)
-			w.r.History = []v1alpha1.Event{{Action: string(RemoveAct)}}
+			w.r.History = []v1alpha1.Event{{Phase: v1alpha1.RollingBack, Action: string(RemoveAct)}}
 		}), 0, NoAct, v1alpha1.RolledBack, 0},
 		{"back: first install", "21b", firstInstall(v1alpha1.RollingBack), 0, RemoveAct, v1alpha1.RollingBack, 0},
 		{"back: shift", "21", slots(v1alpha1.RollingBack, 2).with(func(w *world) { w.o.Traffic.Split = v1alpha1.Only(green) }), 0, ShiftAct, v1alpha1.RollingBack, 2},

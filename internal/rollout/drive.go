@@ -32,6 +32,9 @@ type DriveOptions struct {
 // Run takes the lease, begins the rollout (or goes on with an unfinished one of the same content) and drives it.
 func (m *Machine) Run(ctx context.Context, s Start, o DriveOptions) (v1alpha1.Rollout, error) {
 	return m.underLease(ctx, s.Key, o, func(ctx context.Context, lease store.Lease) (v1alpha1.Rollout, error) {
+		if err := m.catchUp(ctx, s.Key, lease); err != nil {
+			return v1alpha1.Rollout{}, err
+		}
 		if r, err := m.makeRoom(ctx, s, lease, o); err != nil {
 			return r, err
 		}
@@ -41,6 +44,22 @@ func (m *Machine) Run(ctx context.Context, s Start, o DriveOptions) (v1alpha1.Ro
 		}
 		return m.loop(ctx, s.Key, r.Number, lease, o)
 	})
+}
+
+// catchUp announces what a driver that died at the very end had no time to tell.
+func (m *Machine) catchUp(ctx context.Context, key store.Key, lease store.Lease) error {
+	records, err := m.o.Store.List(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, record := range records {
+		if r := record.Rollout; r.Phase.Final() && r.Announced < lastSeq(r) {
+			if _, _, err := m.Step(ctx, key, r.Number, lease); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // makeRoom ends an older unfinished rollout of other content before the new one is planned, because what is live depends on it:

@@ -48,7 +48,7 @@ func (s state) world(c chance) (v1alpha1.Rollout, Observation, time.Time) {
 		w.r.Requests = []v1alpha1.Request{{Kind: v1alpha1.RequestAbort, By: "ann"}}
 	}
 	if s.removed {
-		w.r.History = []v1alpha1.Event{{Action: string(RemoveAct)}}
+		w.r.History = []v1alpha1.Event{{Phase: v1alpha1.RollingBack, Action: string(RemoveAct)}}
 	}
 	w.o.Slots = map[v1alpha1.Slot]deploy.Slot{}
 	if s.candidate.state != deploy.Absent {

@@ -1,0 +1,250 @@
+// Command demo plays the first days of a service on the local cluster and measures what its users lose; it must use nothing but the sluice binary.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sluice-dev/sluice/test/load"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// act is one command of the demo and what it cost the users.
+type act struct {
+	Name     string  `json:"name"`
+	Outcome  string  `json:"outcome"`
+	ExitCode int     `json:"exitCode"`
+	Requests int     `json:"requests"`
+	Failed   int     `json:"failed"`
+	Seconds  float64 `json:"seconds"`
+
+	want int
+}
+
+// stage is where the demo plays.
+type stage struct {
+	bin   string
+	root  string // the project's folder
+	dir   string // the copy of the example that the demo edits
+	entry string // scheme, host and port of the cluster's entry point
+	env   []string
+	acts  []act
+}
+
+func run(ctx context.Context) error {
+	s, err := prepare()
+	if err != nil {
+		return err
+	}
+	defer s.save()
+	if err := s.play(ctx, "cluster up", 0, nil, "local", "up"); err != nil {
+		return err
+	}
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	if err := s.story(ctx); err != nil {
+		return err
+	}
+	s.summary()
+	for _, a := range s.acts {
+		if a.ExitCode != a.want || a.Failed > 0 {
+			return fmt.Errorf("act %q: exit code %d (want %d), %d failed requests (want 0)", a.Name, a.ExitCode, a.want, a.Failed)
+		}
+	}
+	return nil
+}
+
+// story is the demo: two good versions and a bad one, with both routers.
+func (s *stage) story(ctx context.Context) error {
+	prods := []string{"prod", "prod-gateway"}
+	if err := s.play(ctx, "v1 to dev", 0, nil, "run", "--version", "1.0.0", "--to", "dev"); err != nil {
+		return err
+	}
+	for _, env := range prods {
+		if err := s.play(ctx, "v1 to "+env, 0, nil, "deploy", "calculator:1.0.0", "--env", env); err != nil {
+			return err
+		}
+	}
+	if err := s.play(ctx, "v2 to dev, under load", 0, []string{"dev"}, "run", "--version", "2.0.0", "--to", "dev"); err != nil {
+		return err
+	}
+	for _, env := range prods {
+		if err := s.play(ctx, "v2 to "+env+", under load", 0, []string{env}, "deploy", "calculator:2.0.0", "--env", env); err != nil {
+			return err
+		}
+	}
+	fmt.Println("\n── v3 answers 200 with wrong factors, but only with production's settings: dev will not notice")
+	for _, file := range []string{"values-prod.yaml", "values-prod-gateway.yaml"} {
+		if err := s.edit(file, "\nfaults:\n  wrongBody: true\n"); err != nil {
+			return err
+		}
+	}
+	if err := s.play(ctx, "v3 (broken) to dev", 0, nil, "run", "--version", "3.0.0", "--to", "dev"); err != nil {
+		return err
+	}
+	for _, env := range prods {
+		if err := s.play(ctx, "v3 (broken) to "+env+", under load", 4, []string{env}, "deploy", "calculator:3.0.0", "--env", env); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare copies the example to a folder that may be edited, as a module of its own: its sources need the standard library only.
+func prepare() (*stage, error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{bin: filepath.Join(root, "bin", "sluice"), root: root, dir: filepath.Join(root, ".sluice", "demo", "calculator")}
+	if _, err := os.Stat(s.bin); err != nil {
+		return nil, fmt.Errorf("%w\nrun it with: make demo", err)
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		return nil, err
+	}
+	if err := os.CopyFS(s.dir, os.DirFS(filepath.Join(root, "examples", "calculator"))); err != nil {
+		return nil, err
+	}
+	module := "module github.com/sluice-dev/sluice/examples/calculator\n\ngo 1.26\n"
+	return s, os.WriteFile(filepath.Join(s.dir, "go.mod"), []byte(module), 0o644)
+}
+
+// connect asks the local cluster where its registry and its entry point are.
+func (s *stage) connect(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, s.bin, "local", "status", "-o", "json").Output()
+	if err != nil {
+		return fmt.Errorf("sluice local status: %w", err)
+	}
+	var status struct {
+		Registry string `json:"registry"`
+		Entry    string `json:"entry"`
+	}
+	if err := json.Unmarshal(out, &status); err != nil {
+		return fmt.Errorf("sluice local status: %w", err)
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(status.Entry, "http://"), ":")
+	s.entry = strings.TrimSuffix(port, "/")
+	s.env = append(os.Environ(), "REGISTRY="+status.Registry, "ENTRY_PORT="+s.entry)
+	return nil
+}
+
+// play runs one command, under load where environments are named, and keeps what happened.
+func (s *stage) play(ctx context.Context, name string, want int, loaded []string, args ...string) error {
+	fmt.Printf("\n── %s\n   $ sluice %s\n", name, strings.Join(args, " "))
+	var streams []*load.Stream
+	for _, env := range loaded {
+		streams = append(streams, load.Start(ctx, load.Options{
+			URL: s.url(env) + "/api/calculate?number=221", Rate: 200,
+			Good: func(status int, body []byte) bool {
+				return status == http.StatusOK && strings.Contains(string(body), "[13,17]")
+			},
+		}))
+	}
+	begin := time.Now()
+	code, err := s.exec(ctx, args)
+	a := act{Name: name, ExitCode: code, want: want, Seconds: time.Since(begin).Seconds(), Outcome: outcome(code)}
+	for _, stream := range streams {
+		r := stream.Stop()
+		a.Requests += r.Requests
+		a.Failed += r.Failed
+		fmt.Printf("   users: %v\n", r)
+	}
+	s.acts = append(s.acts, a)
+	if err != nil {
+		return err
+	}
+	if code != want {
+		return fmt.Errorf("act %q ended with exit code %d, want %d", name, code, want)
+	}
+	return nil
+}
+
+func (s *stage) exec(ctx context.Context, args []string) (int, error) {
+	cmd := exec.CommandContext(ctx, s.bin, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, s.env, os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && ctx.Err() == nil {
+		return exit.ExitCode(), nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("sluice %s: %w", strings.Join(args, " "), err)
+	}
+	return 0, nil
+}
+
+func (s *stage) url(env string) string {
+	return "http://" + env + ".calculator.localhost:" + s.entry
+}
+
+func (s *stage) edit(file, addition string) error {
+	f, err := os.OpenFile(filepath.Join(s.dir, file), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(addition)
+	return errors.Join(err, f.Close())
+}
+
+func outcome(code int) string {
+	switch code {
+	case 0:
+		return "done"
+	case 3:
+		return "refused, nothing changed"
+	case 4:
+		return "rolled back"
+	case 5:
+		return "failed, a human is needed"
+	default:
+		return fmt.Sprintf("exit code %d", code)
+	}
+}
+
+// save leaves what happened for programs.
+func (s *stage) save() {
+	data, err := json.MarshalIndent(map[string]any{"acts": s.acts}, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.root, ".sluice", "demo.json"), append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo: could not write .sluice/demo.json:", err)
+	}
+}
+
+func (s *stage) summary() {
+	fmt.Printf("\n%-40s %-14s %9s %6s %8s\n", "act", "outcome", "requests", "lost", "seconds")
+	for _, a := range s.acts {
+		fmt.Printf("%-40s %-14s %9d %6d %8.1f\n", a.Name, a.Outcome, a.Requests, a.Failed, a.Seconds)
+	}
+	fmt.Printf(`
+Where to look next:
+  the service     %s  (header "canary: always" leads to a candidate)
+  its history     cd %s && %s history --env prod
+  what runs       cd %s && %s status --env prod
+  the cluster     %s local status
+  clean up        %s local down
+`, s.url("prod"), s.dir, s.bin, s.dir, s.bin, s.bin, s.bin)
+}
