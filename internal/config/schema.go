@@ -2,6 +2,8 @@ package config
 
 import _ "embed"
 
+//go:generate go run ./schemagen
+
 //go:embed schema.json
 var schema []byte
 
