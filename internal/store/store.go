@@ -39,7 +39,7 @@ type Lease interface {
 	// Valid says, by the process's own clock and without a call, that nobody else can hold the lock yet.
 	// A process that was frozen wakes with an expired lease before Lost is closed: ask right before an act.
 	Valid() bool
-	// Lost is closed when the lease could not be renewed in time or was taken over. A lost lease is never valid again.
+	// Lost is closed when the lease could not be renewed in time, was taken over or released. It is never valid again then.
 	Lost() <-chan struct{}
 	// Release gives the lease back; releasing a lost lease changes nothing.
 	Release(ctx context.Context) error

@@ -13,7 +13,7 @@ import (
 func TestContract(t *testing.T) {
 	storetest.Store(t, "ns", memory.New(nil))
 	locker := memory.NewLocker(nil, nil)
-	storetest.Locker(t, "ns", func(*testing.T) storetest.Process {
+	storetest.Locker(t, "ns", nil, func(*testing.T) storetest.Process {
 		return storetest.Process{Locker: locker, Stop: locker.Stop}
 	})
 }

@@ -18,7 +18,11 @@ type Process struct {
 }
 
 // Locker runs the contract of lockers. Process makes views on the same locks, as different processes have them.
-func Locker(t *testing.T, namespace string, process func(t *testing.T) Process) {
+// Each test runs within bubble, which may replace time; nil for none.
+func Locker(t *testing.T, namespace string, bubble func(*testing.T, func(*testing.T)), process func(t *testing.T) Process) {
+	if bubble == nil {
+		bubble = func(t *testing.T, test func(*testing.T)) { test(t) }
+	}
 	for name, test := range map[string]func(t *testing.T, key store.Key, a, b Process){
 		"free":     acquireFree,
 		"renewed":  lockedByRenewed,
@@ -27,7 +31,9 @@ func Locker(t *testing.T, namespace string, process func(t *testing.T) Process) 
 		"frozen":   frozenReleases,
 		"context":  cancelled,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, Key(namespace, "lock-"+name), process(t), process(t)) })
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) { test(t, Key(namespace, "lock-"+name), process(t), process(t)) })
+		})
 	}
 }
 
