@@ -68,12 +68,14 @@ type service struct {
 	spec      map[string]any
 	timeout   string
 	version   int
+	// rate of the users' requests per second.
+	rate int
 }
 
 func newService(t *testing.T, name string) *service {
 	t.Helper()
 	s := &service{
-		bed: testbed(t), t: t, name: name, dir: t.TempDir(), timeout: "60s",
+		bed: testbed(t), t: t, name: name, dir: t.TempDir(), timeout: "60s", rate: 200,
 		namespace: "e2e-" + name, host: "e2e-" + name + ".localhost",
 		strategy: blueGreen("nginx"),
 		gates:    []any{map[string]any{"http": map[string]any{"path": "/", "expect": map[string]any{"status": 200, "json": map[string]any{"answer": 42}}}}},
@@ -162,6 +164,19 @@ func (s *service) prepare(values map[string]any) []string {
 	return []string{"deploy", "app:" + version, "--env", "test"}
 }
 
+// built returns the reference of the application's image as the last build pushed it.
+func (s *service) built() string {
+	s.t.Helper()
+	code, out := s.run("build", "--version", fmt.Sprintf("%d.0.0", s.version), "-o", "json")
+	var doc struct {
+		Images map[string]string `json:"images"`
+	}
+	if at := strings.Index(out, "{"); code != 0 || at < 0 || json.Unmarshal([]byte(out[at:]), &doc) != nil || doc.Images["app"] == "" {
+		s.t.Fatalf("build -o json: exit %d\n%s", code, out)
+	}
+	return doc.Images["app"]
+}
+
 // run executes the binary in the service's folder.
 func (s *service) run(args ...string) (int, string) {
 	s.t.Helper()
@@ -212,11 +227,11 @@ func (s *service) must(want int, words ...string) func(code int, out string) {
 	}
 }
 
-// users sends 200 requests/s through the ingress until the returned function is called, which fails the test where one was lost.
+// users sends 200 requests/s (or s.rate) through the ingress until the returned function is called, which fails the test where one was lost.
 func (s *service) users() func() load.Result {
 	s.t.Helper()
 	stream := load.Start(context.Background(), load.Options{
-		URL: s.url() + "/", Rate: 200,
+		URL: s.url() + "/", Rate: s.rate,
 		Good: func(status int, body []byte) bool {
 			return status == http.StatusOK && bytes.Contains(body, []byte(`"answer":42`))
 		},

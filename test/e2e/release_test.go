@@ -34,34 +34,3 @@ func TestGoodReleaseLosesNothing(t *testing.T) {
 		})
 	}
 }
-
-// TestBadReleaseIsTakenBack tries every kind of bad release: exit 4, the cause named, and users never notice.
-func TestBadReleaseIsTakenBack(t *testing.T) {
-	s := newService(t, "bad")
-	s.timeout = "40s"
-	s.must(0)(s.release(nil))
-	s.serves("1.0.0")
-	env := func(name, value string) map[string]any {
-		return map[string]any{"env": map[string]any{"SAY_VERSION": "1", name: value}}
-	}
-	for _, tt := range []struct {
-		name   string
-		values map[string]any
-		say    string
-	}{
-		{"crash loop", env("CRASH", "1"), "flux capacitor"},
-		{"never ready", env("NEVER_READY", "1"), "ready"},
-		{"out of memory", env("EAT_MIB", "200"), "OOMKilled"},
-		{"wrong status", env("FAIL", "1"), "status"},
-		{"wrong body", env("WRONG_BODY", "1"), "answer"},
-		{"failing hook", map[string]any{"migration": "3"}, "migrate"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s.t = t
-			stop := s.users()
-			s.must(4, tt.say)(s.release(tt.values))
-			stop()
-			s.serves("1.0.0")
-		})
-	}
-}
