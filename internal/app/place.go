@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/deploy"
+	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/store"
+	"github.com/sluice-dev/sluice/internal/traffic"
+)
+
+// Place is one service in one environment whose cluster has been reached and is the right one: all that a command needs to look there or to move something.
+type Place struct {
+	Key         store.Key
+	Environment v1alpha1.Environment
+	// Identity is the cluster's: the UID of its kube-system namespace, else the URL of its API server.
+	Identity string
+	Store    store.Store
+	Locker   store.Locker
+	Releaser deploy.Releaser
+	Routers  map[v1alpha1.Router]traffic.Router
+	Machine  *rollout.Machine
+	// Prepare makes the namespace where it is missing and pins the cluster's identity where none is named. It is the first write, and says what it did.
+	Prepare func(ctx context.Context) (Prepared, error)
+	// Forget removes what Prepare wrote but the namespace, for the last service that leaves.
+	Forget func(ctx context.Context) error
+}
+
+// Prepared is what Prepare did.
+type Prepared struct {
+	NamespaceCreated bool
+	IdentityPinned   bool
+}
+
+// Scope names the place for a releaser.
+func (p *Place) Scope() deploy.Scope {
+	return deploy.Scope{Service: p.Key.Service, Environment: p.Key.Environment, Namespace: p.Key.Namespace}
+}
+
+// Open connects to the cluster of an environment and verifies which one it is. It writes nothing.
+func (a *App) Open(ctx context.Context, service, environment string, env v1alpha1.Environment) (*Place, error) {
+	spec := a.override(env.Cluster)
+	c, err := a.connect(ctx, environment, spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.verify(environment, spec); err != nil {
+		return nil, err
+	}
+	pinned, err := c.pinned(ctx, c.client, environment, env.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	p := &Place{
+		Key:         store.Key{Service: service, Environment: environment, Namespace: env.Namespace},
+		Environment: env, Identity: c.name(),
+		Prepare: func(ctx context.Context) (Prepared, error) {
+			return c.prepare(ctx, environment, env.Namespace, pinned || spec.Identity != "")
+		},
+		Forget: func(ctx context.Context) error { return c.forget(ctx, env.Namespace) },
+	}
+	return p, a.wire(p, c)
+}
+
+// override replaces where the cluster is found; which one it must be stays as it is.
+func (a *App) override(spec v1alpha1.Cluster) v1alpha1.Cluster {
+	if a.o.Context != "" {
+		spec.Context, spec.InCluster = a.o.Context, false
+	}
+	if a.o.Kubeconfig != "" {
+		spec.Kubeconfig, spec.InCluster = a.o.Kubeconfig, false
+	}
+	return spec
+}
+
+func (c *cluster) prepare(ctx context.Context, environment, namespace string, known bool) (Prepared, error) {
+	created, err := ensureNamespace(ctx, c.client, environment, namespace)
+	if err != nil {
+		return Prepared{}, err
+	}
+	if known {
+		return Prepared{NamespaceCreated: created}, nil
+	}
+	if err := c.pin(ctx, c.client, environment, namespace); err != nil {
+		return Prepared{NamespaceCreated: created}, err
+	}
+	return Prepared{NamespaceCreated: created, IdentityPinned: true}, nil
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+)
+
+// releaseDocument is the result of `sluice build`.
+type releaseDocument struct {
+	document
+	Service string `json:"service"`
+	Version string `json:"version"`
+	// Digest and Ref name the release; Name is what `sluice deploy` takes.
+	Digest string            `json:"digest"`
+	Ref    string            `json:"ref"`
+	Name   string            `json:"name"`
+	Images map[string]string `json:"images"`
+	Chart  string            `json:"chart"`
+	Source v1alpha1.Source   `json:"source"`
+}
+
+func newBuild(inv *invocation) *cobra.Command {
+	var registry, version string
+	cmd := &cobra.Command{
+		Use: "build [SERVICE]", Short: "Build a service's images and make the release", GroupID: groupShip, Args: oneArg("SERVICE", false),
+		Long: describe(`Build a service's images, package its chart and push both with the release artifact that names them by digest.
+
+SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0, 1, 2, 8, 130),
+		Example: `  sluice build
+  sluice build calculator --version 1.4.0 -o json`,
+		ValidArgsFunction: inv.completeServices,
+		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
+			file, err := inv.project()
+			if err != nil {
+				return err
+			}
+			service, err := serviceOf(file, first(args))
+			if err != nil {
+				return err
+			}
+			p := inv.progress()
+			defer p.Stop()
+			b := inv.backend(file.Dir, orDefault(registry, file.Project.Registry), p)
+			defer inv.close(b)
+			release, ref, err := b.Build(cmd.Context(), file, service, version)
+			p.Stop()
+			if err != nil {
+				return err
+			}
+			doc := describeRelease(release, ref)
+			return inv.emit(doc, doc.summary)
+		}),
+	}
+	registryFlag(cmd, &registry)
+	versionFlag(cmd, &version)
+	return cmd
+}
+
+func versionFlag(cmd *cobra.Command, target *string) {
+	cmd.Flags().StringVar(target, "version", "", "semantic `version` of images, chart and release (default: derived from Git)")
+}
+
+func describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releaseDocument {
+	return &releaseDocument{
+		document: head("ReleaseResult"), Service: release.Service, Version: release.Version, Digest: ref.Digest, Ref: ref.Ref,
+		Name: release.Service + "@" + ref.Digest, Images: release.Images, Chart: release.Chart, Source: release.Source,
+	}
+}
+
+func (d *releaseDocument) summary(w io.Writer) {
+	for _, name := range slices.Sorted(maps.Keys(d.Images)) {
+		fmt.Fprintf(w, "image    %s  %s\n", name, d.Images[name])
+	}
+	fmt.Fprintf(w, "chart    %s\n", d.Chart)
+	fmt.Fprintf(w, "release  %s %s  %s\n", d.Service, d.Version, strings.TrimSpace(d.Ref))
+}
+
+func orDefault(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// close gives back what the backend opened; what fails there is worth a line, not an exit code.
+func (inv *invocation) close(b Backend) {
+	if err := b.Close(); err != nil {
+		inv.log("warning: %v", err)
+	}
+}

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/fault"
+)
+
+func newSchema(inv *invocation) *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of sluice.yaml", GroupID: groupAuthor, Args: noArgs,
+		Long: describe(`Print the JSON Schema of sluice.yaml, for editors and for checks of your own. It needs neither a file nor a cluster.`, 0, 2),
+		Example: `  sluice schema > sluice.schema.json
+  sluice schema -o yaml`,
+		RunE: inv.enter(func(*cobra.Command, []string) error {
+			data := config.Schema()
+			if inv.output == formatYAML {
+				var err error
+				if data, err = yaml.JSONToYAML(data); err != nil {
+					return fault.Wrap(fault.Internal, "write the schema", err)
+				}
+			}
+			if _, err := inv.Stdout.Write(data); err != nil {
+				return fault.Wrap(fault.Internal, "write the schema", err)
+			}
+			return nil
+		}),
+	}
+}
