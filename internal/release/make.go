@@ -101,7 +101,7 @@ type prepared struct {
 	chart   build.Chart
 }
 
-// name packs the chart, settles the repositories and asks the registry whether it is there: what is cheap to find out comes before what takes long.
+// name packs the chart, settles the repositories and asks the registry whether it takes them: what is cheap to find out comes before what takes long.
 func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release) (prepared, error) {
 	chart, err := m.Charts.Pack(ctx, within(req.Dir, rel.Spec.Chart), rel.Version)
 	if err != nil {
@@ -117,8 +117,8 @@ func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release)
 	for name := range rel.Spec.Images {
 		p.images[name] = imageRepository(req.Project.Registry, rel.Service, name)
 	}
-	if _, err := m.Registry.Tags(ctx, p.release); err != nil {
-		return prepared{}, wrap("look into the registry", err)
+	if err := m.Registry.Check(ctx, p.release); err != nil {
+		return prepared{}, wrap("reach the registry", err)
 	}
 	return p, nil
 }
@@ -129,9 +129,13 @@ func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel v1alpha1.R
 	var mu sync.Mutex
 	err := m.each(ctx, keys(rel.Spec.Images), func(ctx context.Context, name string) error {
 		image := rel.Spec.Images[name]
-		builder, from := builderOf(image)
+		kind, from := builderOf(image)
+		builder, ok := m.Builders[kind]
+		if !ok {
+			return fault.New(fault.Internal, "build image "+name, "there is no builder %q", kind)
+		}
 		req.Progress("building image " + name + " from " + from)
-		layout, err := m.Builders[builder].Build(ctx, build.Request{
+		layout, err := builder.Build(ctx, build.Request{
 			Dir: req.Dir, Service: rel.Service, Name: name, Image: image, Version: rel.Version, Commit: rel.Source.Commit,
 		}, work)
 		if err != nil {

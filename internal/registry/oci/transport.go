@@ -1,0 +1,105 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// dialTimeout bounds one attempt to connect: a registry that is there answers far sooner.
+const dialTimeout = 10 * time.Second
+
+// newTransport sends *.localhost to this machine, whatever resolver or proxy it has: RFC 6761 reserves the names for that.
+func newTransport(backoff remote.Backoff) http.RoundTripper {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	base := &http.Transport{
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			if isLocalName(r.URL.Hostname()) {
+				return nil, nil
+			}
+			return http.ProxyFromEnvironment(r)
+		},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if host, port, err := net.SplitHostPort(address); err == nil && isLocalName(host) {
+				address = net.JoinHostPort("localhost", port)
+			}
+			return dialer.DialContext(ctx, network, address)
+		},
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          50,
+		MaxIdleConnsPerHost:   50,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   dialTimeout,
+		ExpectContinueTimeout: time.Second,
+	}
+	// A few quick attempts: the library's own, longer ones come on top.
+	backoff.Steps = min(backoff.Steps, 3)
+	return steady{plain: base, retrying: transport.NewRetry(base, transport.WithRetryBackoff(backoff),
+		transport.WithRetryPredicate(isPassing), transport.WithRetryStatusCodes(passingStatus()...))}
+}
+
+func isLocalName(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// steady tries again what can be repeated as it is: questions, and the request for an upload. The library repeats only whole uploads
+// of four requests each, which against a registry that fails every fifth of them succeeds too seldom. What writes is left to it:
+// whether a cut off write arrived only the next question tells.
+type steady struct{ plain, retrying http.RoundTripper }
+
+func (s steady) RoundTrip(r *http.Request) (*http.Response, error) {
+	bare := r.Body == nil || r.Body == http.NoBody
+	if bare && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost) {
+		return s.retrying.RoundTrip(r.WithContext(anew{r.Context()}))
+	}
+	return s.plain.RoundTrip(r)
+}
+
+// anew hides the library's mark that a request must not be tried again.
+type anew struct{ context.Context }
+
+func (anew) Value(any) any { return nil }
+
+// isPassing says that a failure without an answer may pass.
+func isPassing(err error) bool {
+	var temporary interface{ Temporary() bool }
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return false
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return true
+	default:
+		return errors.As(err, &temporary) && temporary.Temporary()
+	}
+}
+
+func passingStatus() []int {
+	return []int{
+		http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+	}
+}
+
+// bound gives requests made without a context the caller's.
+type bound struct {
+	//nolint:containedctx // the library's function takes none
+	ctx  context.Context
+	next http.RoundTripper
+}
+
+func (b bound) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodDelete {
+		// The upload is taken back in the background, after the answer.
+		return b.next.RoundTrip(r)
+	}
+	return b.next.RoundTrip(r.WithContext(b.ctx))
+}
