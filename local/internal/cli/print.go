@@ -33,10 +33,12 @@ func printStatus(out io.Writer, format string, status cluster.Status) error {
 	row("cluster", status.Node+" is "+state)
 	row("kubernetes", status.Version)
 	row("kubeconfig", status.Kubeconfig+" (context "+status.Context+")")
+	row("kubectl", status.Kubectl)
 	row("registry", status.Registry)
 	row("entry point", strings.Join(status.EntryURLs, ", "))
 	row("metrics", status.MetricsURL)
 	row("ingress class", status.IngressClass)
+	row("storage class", status.StorageClass)
 	row("gateway", status.Gateway+" (class "+status.GatewayClass+")")
 	row("logs", status.Logs)
 	if !status.Ready {

@@ -45,10 +45,14 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	code := exitCode(ctx, err)
+	switch {
+	case code == exitInterrupted:
+		fmt.Fprintln(stderr, "sluice-local: interrupted; 'sluice local up' goes on, 'sluice local down' cleans up")
+	case err != nil:
 		fmt.Fprintln(stderr, "sluice-local:", err)
 	}
-	return exitCode(ctx, err)
+	return code
 }
 
 func exitCode(ctx context.Context, err error) int {
@@ -175,7 +179,7 @@ file of its own; ~/.kube/config is not touched.
 ` + exitCodes,
 		Example: `  sluice-local up
   sluice-local up --http-port 0 -o json        # any free port for the entry point
-  export KUBECONFIG=$(sluice-local status -o json | jq -r .kubeconfig)`,
+  sluice-local status -o json | jq -r .kubeconfig`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			parsed, err := netip.ParsePrefix(network)
 			if err != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -38,11 +39,20 @@ func (s Settings) writeConfigs(machine machine) error {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
-		if err := os.WriteFile(file, content, 0o600); err != nil {
+		if err := writeChanged(file, content); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// writeChanged leaves a file alone that has the content already: kube-proxy ends when its configuration is touched.
+func writeChanged(file string, content []byte) error {
+	now, err := os.ReadFile(file)
+	if err == nil && bytes.Equal(now, content) {
+		return nil
+	}
+	return os.WriteFile(file, content, 0o600)
 }
 
 // renderKubeconfig writes one user's kubeconfig with everything inside it.

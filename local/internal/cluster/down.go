@@ -117,6 +117,9 @@ func (n *Node) undo(ctx context.Context, before record) error {
 	if err := n.removeTables(ctx, before.Tables); err != nil {
 		return err
 	}
+	if err := network.RemoveRoute(n.settings.services(), n.settings.nodeAddress()); err != nil {
+		return err
+	}
 	if err := network.RemoveAddress(n.settings.nodeAddress()); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -48,61 +49,101 @@ func (s Settings) identities() []identity {
 		{file: "kube-proxy", user: "system:kube-proxy"},
 		{file: "coredns", user: "sluice-local:coredns"},
 		{file: "traefik", user: "sluice-local:traefik"},
+		{file: "provisioner", user: "sluice-local:provisioner"},
+		{file: "aggregation", user: aggregationUser},
 	}
 }
 
-const authorityFile, serviceAccountFile = "ca", "service-account"
+const (
+	authorityFile      = "ca"
+	serviceAccountFile = "service-account"
+	aggregationUser    = "sluice-local:aggregation"
+)
 
-// ensureKeys makes the certificate authority, all certificates and all kubeconfigs that are not there yet. The authority
-// is written last: a half-made set is made again as a whole.
+// ensureKeys makes the certificate authority, the certificates and the kubeconfigs that are not there yet.
 func (s Settings) ensureKeys(now time.Time) error {
 	paths := s.layout()
-	if _, err := os.Stat(paths.certificate(authorityFile)); err == nil {
-		return nil
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("look for the certificate authority: %w", err)
-	}
-	authority, err := newAuthority(s.Name, now)
+	authority, err := s.ensureAuthority(now)
 	if err != nil {
 		return err
 	}
 	for _, who := range s.identities() {
+		if there, err := exists(paths.certificate(who.file)); err != nil || there {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		certificate, key, err := authority.issue(who, now)
 		if err != nil {
 			return fmt.Errorf("issue the certificate of %s: %w", who.user, err)
 		}
+		if err := s.writeKubeconfig(who, authority, certificate, key); err != nil {
+			return err
+		}
 		if err := writeKeyPair(paths, who.file, certificate, key); err != nil {
 			return err
 		}
-		if who.serving {
-			continue
-		}
-		file := paths.client(who.file)
-		if who.file == "admin" {
-			file = paths.kubeconfig()
-		}
-		content, err := renderKubeconfig(s, who.file, authority.certificatePEM, certificate, key)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			return fmt.Errorf("write kubeconfig: %w", err)
-		}
+	}
+	if there, err := exists(paths.certificate(serviceAccountFile)); err != nil || there {
+		return err
 	}
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return fmt.Errorf("make the key of service accounts: %w", err)
 	}
 	private, public, err := encodeKey(signer)
 	if err != nil {
 		return err
 	}
-	if err := writeKeyPair(paths, serviceAccountFile, public, private); err != nil {
-		return err
-	}
-	return writeKeyPair(paths, authorityFile, authority.certificatePEM, authority.keyPEM)
+	return writeKeyPair(paths, serviceAccountFile, public, private)
 }
 
+func exists(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// ensureAuthority reads the certificate authority, or makes it.
+func (s Settings) ensureAuthority(now time.Time) (*authority, error) {
+	paths := s.layout()
+	there, err := exists(paths.certificate(authorityFile))
+	if err != nil {
+		return nil, fmt.Errorf("look for the certificate authority: %w", err)
+	}
+	if there {
+		return readAuthority(paths.certificate(authorityFile), paths.key(authorityFile))
+	}
+	made, err := newAuthority(s.Name, now)
+	if err != nil {
+		return nil, err
+	}
+	return made, writeKeyPair(paths, authorityFile, made.certificatePEM, made.keyPEM)
+}
+
+// writeKubeconfig is for identities that are clients.
+func (s Settings) writeKubeconfig(who identity, authority *authority, certificate, key []byte) error {
+	if who.serving {
+		return nil
+	}
+	file := s.layout().client(who.file)
+	if who.file == "admin" {
+		file = s.layout().kubeconfig()
+	}
+	content, err := renderKubeconfig(s, who.file, authority.certificatePEM, certificate, key)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		return fmt.Errorf("write kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// writeKeyPair writes the certificate last: where it is, the rest is, too.
 func writeKeyPair(paths layout, name string, certificate, key []byte) error {
 	if err := os.WriteFile(paths.key(name), key, 0o600); err != nil {
 		return fmt.Errorf("write key: %w", err)
@@ -140,6 +181,18 @@ func newAuthority(name string, now time.Time) (*authority, error) {
 	}
 	private, _, err := encodeKey(key)
 	return &authority{certificate: certificate, key: key, certificatePEM: encodeCertificate(der), keyPEM: private}, err
+}
+
+func readAuthority(certificateFile, keyFile string) (*authority, error) {
+	pair, err := tls.LoadX509KeyPair(certificateFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate authority: %w", err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("read the certificate authority: key in %s is a %T, want an ECDSA key", keyFile, pair.PrivateKey)
+	}
+	return &authority{certificate: pair.Leaf, key: key, certificatePEM: encodeCertificate(pair.Certificate[0])}, nil
 }
 
 func newTemplate(subject pkix.Name, now time.Time) (*x509.Certificate, error) {

@@ -36,6 +36,7 @@ func (l layout) containerdSocket() string { return l.path("run", "containerd.soc
 func (l layout) shimSockets() string      { return l.path("run", "s") }
 func (l layout) cniConfigs() string       { return l.config("cni") }
 func (l layout) cniAddresses() string     { return l.path("addresses") }
+func (l layout) kubectl() string          { return l.path("bin", "kubectl") }
 func (l layout) volumes() string          { return l.path("volumes") }
 
 // folders are made before anything starts.
@@ -43,6 +44,6 @@ func (l layout) folders() []string {
 	return []string{
 		l.processes(), l.logs(), l.podLogs(), l.configs(), l.keys(), l.path("etcd"), l.etcdData(), l.registryData(),
 		l.kubeletRoot(), l.containerdRoot(), l.containerdState(), l.cniConfigs(), l.cniAddresses(), l.volumes(),
-		l.path("flexvolume"),
+		l.path("flexvolume"), filepath.Dir(l.kubectl()),
 	}
 }

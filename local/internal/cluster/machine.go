@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -51,6 +52,18 @@ func inspectMachine(programs component.Programs, state string) (machine, error) 
 		programs: programs, runc: runc, mtu: mtu, nameServers: parseNameServers(string(resolver)),
 		snapshotter: snapshotter, restrictOOM: !mayRaisePriority(string(status)),
 	}, nil
+}
+
+// linkKubectl puts a kubectl of the node's version where a user finds it.
+func (s Settings) linkKubectl(programs component.Programs) error {
+	link := s.layout().kubectl()
+	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("link kubectl: %w", err)
+	}
+	if err := os.Symlink(programs.Path("kubernetes", "kubernetes"), link); err != nil {
+		return fmt.Errorf("link kubectl: %w", err)
+	}
+	return nil
 }
 
 // chooseSnapshotter: an overlay cannot lie on an overlay, as in a container; copies can.

@@ -32,6 +32,8 @@ type Node struct {
 	group    cgroup.Group
 	report   Reporter
 	clock    func() time.Time
+	// wanted are the daemons that must run by now.
+	wanted []string
 }
 
 // record is what the state folder says about the node, and about the machine as it was before.
@@ -181,10 +183,7 @@ func (s Settings) api() (*kubeapi.Client, error) {
 
 // firstDead names a daemon that was started and does not run any more; "" if there is none.
 func (n *Node) firstDead() string {
-	for _, name := range daemons() {
-		if _, err := n.table.Find(name); err != nil {
-			continue
-		}
+	for _, name := range n.wanted {
 		if _, err := n.table.Running(name); errors.Is(err, process.ErrGone) {
 			return name
 		}

@@ -18,6 +18,8 @@ const (
 	ingressClass    = "nginx"
 	gatewayClass    = "traefik"
 	gatewayName     = "sluice"
+	storageClass    = "standard"
+	provisionerName = "sluice.dev/local-folder"
 	fieldManager    = "sluice-local"
 )
 
@@ -53,6 +55,11 @@ func (s Settings) baseObjects() []object {
 			"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
 			"metadata": object{"name": ingressClass, "annotations": object{"ingressclass.kubernetes.io/is-default-class": "true"}},
 			"spec":     object{"controller": "k8s.io/ingress-nginx"},
+		},
+		object{
+			"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+			"metadata":    object{"name": storageClass, "annotations": object{"storageclass.kubernetes.io/is-default-class": "true"}},
+			"provisioner": provisionerName, "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
 		})...)
 }
 
@@ -112,6 +119,10 @@ func accessObjects() []object {
 	var objects []object
 	for user, rules := range map[string][]object{
 		"coredns": {rule(read, "", "services", "pods", "namespaces", "endpoints"), rule(read, discovery, "endpointslices")},
+		"provisioner": {
+			rule(read, "", "persistentvolumeclaims"),
+			rule([]string{"get", "list", "watch", "create", "delete"}, "", "persistentvolumes"),
+		},
 		"traefik": {
 			rule(read, "", "services", "secrets", "configmaps", "namespaces", "nodes", "pods", "endpoints"),
 			rule(read, discovery, "endpointslices"),

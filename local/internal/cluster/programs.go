@@ -21,11 +21,13 @@ const (
 	proxy             = "kube-proxy"
 	coredns           = "coredns"
 	traefik           = "traefik"
+	provisioner       = "provisioner"
 )
 
 func daemons() []string {
 	return []string{
-		etcd, registry, containerd, apiserver, relay, controllerManager, scheduler, kubelet, proxy, coredns, traefik,
+		etcd, registry, containerd, apiserver, relay, controllerManager, scheduler, kubelet, proxy, coredns, provisioner,
+		traefik,
 	}
 }
 
@@ -46,6 +48,7 @@ func (s Settings) spec(name string, on machine) process.Spec {
 	case containerd:
 		spec.Path = on.programs.Path("containerd", "containerd")
 		spec.Args = []string{"--config", paths.config("containerd.toml")}
+		spec.Files = []string{paths.config("containerd.toml")}
 		spec.Env = append(spec.Env, proxyEnvironment(os.Environ())...)
 	case relay:
 		spec.Path = on.programs.Path("relay", "relay")
@@ -53,13 +56,24 @@ func (s Settings) spec(name string, on machine) process.Spec {
 	case coredns:
 		spec.Path = on.programs.Path("coredns", "coredns")
 		spec.Args = []string{"-conf", paths.config("Corefile")}
+		spec.Files = []string{paths.config("Corefile")}
+	case provisioner:
+		spec.Path = on.programs.Path("provisioner", "provisioner")
+		spec.Args = []string{
+			"-server", s.apiServer(), "-ca", paths.certificate(authorityFile), "-certificate", paths.certificate("provisioner"),
+			"-key", paths.key("provisioner"), "-folder", paths.volumes(), "-class", storageClass, "-name", provisionerName,
+		}
 	case traefik:
 		spec.Path = on.programs.Path("traefik", "traefik")
 		spec.Args = []string{"--configFile=" + paths.config("traefik.yaml")}
+		spec.Files = []string{paths.config("traefik.yaml")}
 		spec.Env = append(spec.Env, "KUBECONFIG="+paths.client("traefik"))
 	default:
 		spec.Path = on.programs.Path("kubernetes", "kubernetes")
 		spec.Args = append([]string{name}, s.kubernetesFlags(name)...)
+		if name == kubelet || name == proxy {
+			spec.Files = []string{paths.config(name + ".yaml")}
+		}
 	}
 	return spec
 }
@@ -118,6 +132,10 @@ func (s Settings) apiserverFlags() []string {
 		"--service-account-signing-key-file=" + paths.key(serviceAccountFile),
 		"--service-cluster-ip-range=" + s.services().String(),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		"--requestheader-client-ca-file=" + authority, "--requestheader-allowed-names=" + aggregationUser,
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file=" + paths.certificate("aggregation"), "--proxy-client-key-file=" + paths.key("aggregation"),
 		"--allow-privileged=true", "--profiling=false",
 	}
 }

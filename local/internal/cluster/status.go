@@ -28,10 +28,13 @@ type Status struct {
 	Registry     string   `json:"registry,omitempty"`
 	EntryURLs    []string `json:"entryURLs,omitempty"`
 	MetricsURL   string   `json:"metricsURL,omitempty"`
+	StorageClass string   `json:"storageClass,omitempty"`
 	IngressClass string   `json:"ingressClass,omitempty"`
 	GatewayClass string   `json:"gatewayClass,omitempty"`
 	// Gateway is namespace/name.
 	Gateway string `json:"gateway,omitempty"`
+	// Kubectl is a kubectl of the node's version.
+	Kubectl string `json:"kubectl,omitempty"`
 	// Processes has the pid of each daemon; 0 means that it does not run.
 	Processes map[string]int `json:"processes,omitempty"`
 	State     string         `json:"state"`
@@ -84,7 +87,8 @@ func (s Settings) describe(cache string) Status {
 		APIVersion: statusVersion, Kind: statusKind,
 		Node: s.Name, Kubeconfig: s.layout().kubeconfig(), Context: s.Name, Server: s.apiServer(),
 		Registry: s.registryHost(), EntryURLs: []string{s.entryURL()}, MetricsURL: s.metricsURL(),
-		IngressClass: ingressClass, GatewayClass: gatewayClass, Gateway: systemNamespace + "/" + gatewayName,
+		StorageClass: storageClass, IngressClass: ingressClass, GatewayClass: gatewayClass, Gateway: systemNamespace + "/" + gatewayName,
+		Kubectl:   s.layout().kubectl(),
 		Processes: map[string]int{}, State: s.State, Logs: s.layout().logs(), Cache: cache,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/sluice-dev/sluice/local/internal/component"
@@ -146,13 +147,13 @@ func (n *Node) checkMachine(ctx context.Context, fresh bool) error {
 		if !errors.Is(err, process.ErrGone) {
 			return err
 		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port.number))
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%w: port %d of %s (%w); choose another with %s, or 0 for any free one",
-				ErrForeign, port.number, port.use, err, port.flag))
-			continue
+		wait := releaseTime
+		if fresh {
+			wait = 0
 		}
-		_ = listener.Close()
+		if err := port.free(ctx, wait); err != nil {
+			problems = append(problems, err)
+		}
 	}
 	if !fresh {
 		return errors.Join(problems...)
@@ -176,6 +177,29 @@ func (n *Node) checkMachine(ctx context.Context, fresh bool) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// releaseTime is how long the kernel may take to give back the port of a daemon of ours that was just killed.
+const releaseTime = 3 * time.Second
+
+// free is nil if the port can be listened on now, or within the given time.
+func (p port) free(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p.number))
+		if err == nil {
+			return listener.Close()
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("%w: port %d of %s cannot be opened (%w); choose another with %s", ErrForeign, p.number, p.use, err, p.flag)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: port %d of %s; choose another with %s, or 0 for any free one", ErrForeign, p.number, p.use, p.flag)
+		case <-time.After(pollInterval):
+		}
+	}
 }
 
 const proxyTable = "kube-proxy"
@@ -220,6 +244,9 @@ func (n *Node) prepare(ctx context.Context, cache string) error {
 	if err := network.AddAddress(n.settings.nodeAddress()); err != nil {
 		return err
 	}
+	if err := network.AddRoute(n.settings.services(), n.settings.nodeAddress()); err != nil {
+		return err
+	}
 	if err := (network.Settings{"net/ipv4/ip_forward": "1"}).Write(); err != nil {
 		return err
 	}
@@ -261,15 +288,18 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	if err := s.writeConfigs(on); err != nil {
 		return err
 	}
+	if err := s.linkKubectl(programs); err != nil {
+		return err
+	}
 	n.report.Step("start storage, registry and container runtime")
-	if err := n.run(on, etcd, registry, containerd); err != nil {
+	if err := n.run(ctx, on, etcd, registry, containerd); err != nil {
 		return err
 	}
 	if err := n.await(ctx, "wait for the storage", patience, connects(s.layout().etcdSocket())); err != nil {
 		return err
 	}
 	n.report.Step("start the API server")
-	if err := n.run(on, apiserver, relay); err != nil {
+	if err := n.run(ctx, on, apiserver, relay); err != nil {
 		return err
 	}
 	registryURL := fmt.Sprintf("http://127.0.0.1:%d/v2/", s.RegistryPort)
@@ -290,26 +320,27 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	if err := n.await(ctx, "wait for the API server", patience, api.Ready); err != nil {
 		return err
 	}
-	n.report.Step("start controllers, scheduler, kubelet, proxy and name server")
-	if err := n.run(on, controllerManager, scheduler, kubelet, proxy, coredns); err != nil {
+	n.report.Step("start controllers, scheduler and kubelet")
+	if err := n.run(ctx, on, controllerManager, scheduler, kubelet); err != nil {
 		return err
 	}
 	if err := n.setUp(ctx, api, programs); err != nil {
 		return err
 	}
-	n.report.Step("start the entry point")
-	if err := n.run(on, traefik); err != nil {
+	n.report.Step("start proxy, name server, storage and entry point")
+	if err := n.run(ctx, on, proxy, coredns, provisioner, traefik); err != nil {
 		return err
 	}
 	return n.settle(ctx, api)
 }
 
-// run starts daemons that do not run.
-func (n *Node) run(on machine, names ...string) error {
+// run starts daemons that do not run, or run with what is no longer wanted.
+func (n *Node) run(ctx context.Context, on machine, names ...string) error {
 	for _, name := range names {
-		if _, err := n.table.Start(n.settings.spec(name, on)); err != nil {
+		if _, err := n.table.Start(ctx, n.settings.spec(name, on), politeEnd); err != nil {
 			return err
 		}
+		n.wanted = append(n.wanted, name)
 	}
 	return nil
 }

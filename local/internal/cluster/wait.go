@@ -86,6 +86,11 @@ func (s Settings) resolves(ctx context.Context) error {
 		return dialer.DialContext(ctx, network, net.JoinHostPort(s.dnsService().String(), "53"))
 	}}
 	addresses, err := resolver.LookupHost(ctx, "kubernetes.default.svc."+clusterDomain+".")
+	var problem *net.DNSError
+	if errors.As(err, &problem) {
+		// Its text names the machine's own name server, which was not asked.
+		return fmt.Errorf("Service %s of the name server: %s", s.dnsService(), problem.Err)
+	}
 	if err != nil {
 		return err
 	}

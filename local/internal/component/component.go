@@ -30,6 +30,7 @@ func All() []Component {
 	return []Component{
 		{Name: "pause", Version: "1", Package: ".", Programs: []string{"pause"}},
 		{Name: "relay", Version: "1", Package: ".", Programs: []string{"relay"}},
+		{Name: "provisioner", Version: "1", Package: ".", Programs: []string{"provisioner"}},
 		{
 			Name: "cni", Version: "v1.9.1", Package: "tool",
 			Programs: []string{"ptp", "loopback", "host-local", "portmap"},

@@ -60,6 +60,45 @@ func onLoopback(address netip.Addr) (netlink.Link, *netlink.Addr, error) {
 	return link, parsed, nil
 }
 
+// AddRoute makes the machine's own packets to Services leave from the node's address. Their destination is rewritten on
+// the way, but only where there is a route to begin with, and a machine without a network has none.
+func AddRoute(services netip.Prefix, from netip.Addr) error {
+	route, err := routeToServices(services, from)
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteReplace(route); err != nil {
+		return fmt.Errorf("add the route to Services %s: %w", services, err)
+	}
+	return nil
+}
+
+// RemoveRoute takes that route away. A route that is not there is no error.
+func RemoveRoute(services netip.Prefix, from netip.Addr) error {
+	route, err := routeToServices(services, from)
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteDel(route); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("remove the route to Services %s: %w", services, err)
+	}
+	return nil
+}
+
+func routeToServices(services netip.Prefix, from netip.Addr) (*netlink.Route, error) {
+	link, err := netlink.LinkByName(loopback)
+	if err != nil {
+		return nil, fmt.Errorf("find the loopback interface: %w", err)
+	}
+	_, destination, err := net.ParseCIDR(services.String())
+	if err != nil {
+		return nil, fmt.Errorf("network of Services: %w", err)
+	}
+	return &netlink.Route{
+		LinkIndex: link.Attrs().Index, Dst: destination, Src: net.IP(from.AsSlice()), Scope: netlink.SCOPE_LINK,
+	}, nil
+}
+
 // MTU returns the packet size that pods may use: that of the interface of the default route, or Ethernet's.
 func MTU() (int, error) {
 	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)

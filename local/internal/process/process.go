@@ -2,6 +2,8 @@ package process
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +25,31 @@ type Spec struct {
 	Env []string
 	// Dir is its working folder.
 	Dir string
+	// Files are configuration files that it reads once, at its start.
+	Files []string
+}
+
+// entry is what the folder of records holds about a daemon.
+type entry struct {
+	Identity
+	// Digest tells what was started from what would be started now.
+	Digest string `json:"digest"`
+}
+
+// digest changes with what a running daemon cannot take up by itself. The environment is left out: it carries the search
+// path of whoever calls, which is no reason to restart anything.
+func (s Spec) digest() (string, error) {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%q %q %q\n", s.Path, s.Args, s.Dir)
+	for _, file := range s.Files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("configuration of %s: %w", s.Name, err)
+		}
+		fmt.Fprintf(hash, "%q %d\n", file, len(content))
+		hash.Write(content)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // Table is the folder of records and logs of the daemons of one node.
@@ -35,18 +62,23 @@ type Table struct {
 
 // Find returns the recorded identity of a daemon; ErrGone if there is no record.
 func (t Table) Find(name string) (Identity, error) {
+	found, err := t.find(name)
+	return found.Identity, err
+}
+
+func (t Table) find(name string) (entry, error) {
 	content, err := os.ReadFile(t.record(name))
 	if errors.Is(err, os.ErrNotExist) {
-		return Identity{}, ErrGone
+		return entry{}, ErrGone
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("read the record of %s: %w", name, err)
+		return entry{}, fmt.Errorf("read the record of %s: %w", name, err)
 	}
-	var identity Identity
-	if err := json.Unmarshal(content, &identity); err != nil {
-		return Identity{}, fmt.Errorf("record of %s in %s: %w", name, t.record(name), err)
+	var found entry
+	if err := json.Unmarshal(content, &found); err != nil {
+		return entry{}, fmt.Errorf("record of %s in %s: %w", name, t.record(name), err)
 	}
-	return identity, nil
+	return found, nil
 }
 
 // Running returns the identity of a daemon that is recorded and alive; ErrGone if it is not.
@@ -65,13 +97,24 @@ func (t Table) Running(name string) (Identity, error) {
 	return identity, nil
 }
 
-// Start runs a daemon in a session of its own, with its log in the folder of logs, unless it runs already.
-func (t Table) Start(spec Spec) (started bool, err error) {
-	_, err = t.Running(spec.Name)
-	if err == nil {
-		return false, nil
+// Start runs a daemon in a session of its own, with its log in the folder of logs, unless it runs already. One that runs
+// with another program, other arguments or another configuration is ended first; patience is how long it may take.
+func (t Table) Start(ctx context.Context, spec Spec, patience time.Duration) (started bool, err error) {
+	digest, err := spec.digest()
+	if err != nil {
+		return false, err
 	}
-	if !errors.Is(err, ErrGone) {
+	_, err = t.Running(spec.Name)
+	switch {
+	case err == nil:
+		found, err := t.find(spec.Name)
+		if err != nil || found.Digest == digest {
+			return false, err
+		}
+		if err := t.Stop(ctx, spec.Name, patience); err != nil {
+			return false, err
+		}
+	case !errors.Is(err, ErrGone):
 		return false, err
 	}
 	log, err := os.OpenFile(t.Log(spec.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -86,7 +129,7 @@ func (t Table) Start(spec Spec) (started bool, err error) {
 	if err := command.Start(); err != nil {
 		return false, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
-	if err := t.keep(spec.Name, command.Process.Pid); err != nil {
+	if err := t.keep(spec.Name, command.Process.Pid, digest); err != nil {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		return false, fmt.Errorf("start %s: %w", spec.Name, err)
@@ -96,7 +139,7 @@ func (t Table) Start(spec Spec) (started bool, err error) {
 	return true, nil
 }
 
-func (t Table) keep(name string, pid int) error {
+func (t Table) keep(name string, pid int, digest string) error {
 	if err := t.Adopt(pid); err != nil {
 		return err
 	}
@@ -107,7 +150,7 @@ func (t Table) keep(name string, pid int) error {
 	if err != nil {
 		return err
 	}
-	content, err := json.Marshal(identity)
+	content, err := json.Marshal(entry{Identity: identity, Digest: digest})
 	if err != nil {
 		return err
 	}
