@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/app"
+	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/deploy"
+	"github.com/sluice-dev/sluice/internal/deploy/deploytest"
+	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/gate"
+	"github.com/sluice-dev/sluice/internal/gate/gatetest"
+	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/store"
+	"github.com/sluice-dev/sluice/internal/store/memory"
+	"github.com/sluice-dev/sluice/internal/traffic"
+	"github.com/sluice-dev/sluice/internal/traffic/traffictest"
+)
+
+const projectFile = `apiVersion: sluice.dev/v1alpha1
+kind: Project
+name: calculator
+registry: localhost:5000/calculator
+services:
+  calculator: {chart: chart}
+environments:
+  dev:
+    cluster: {context: nowhere}
+    namespace: calculator-dev
+    strategy: {direct: {}}
+  prod:
+    after: [dev]
+    cluster: {context: nowhere}
+    namespace: calculator-prod
+    entry: http://calculator.example.com
+    strategy: {blueGreen: {traffic: {nginx: {}}, keepOld: 10m}}
+    gates: [{http: {path: /ping}}]
+`
+
+// world is a fake: a project's folder, and in-memory ports in place of clusters and a registry. Its clock is moved only by waiting.
+type world struct {
+	t        *testing.T
+	dir      string
+	now      time.Time
+	releases map[string]*v1alpha1.Release
+	store    *memory.Store
+	locker   *memory.Locker
+	releaser *deploytest.Fake
+	router   *traffictest.Fake
+	gate     gate.Gate
+	// slept is called at every wait of the machine.
+	slept    func()
+	prepared int
+	// environment of the process.
+	environment map[string]string
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{
+		t: t, dir: t.TempDir(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), releases: map[string]*v1alpha1.Release{},
+		gate: gatetest.NewScript(gatetest.Pass()), slept: func() {}, environment: map[string]string{},
+	}
+	clock := func() time.Time { return w.now }
+	w.store, w.locker = memory.New(nil), memory.NewLocker(clock, nil)
+	w.releaser, w.router = deploytest.NewFake(clock), traffictest.NewFake(traffictest.Options{Now: clock})
+	w.write("chart/Chart.yaml", "name: calculator\nversion: 0.0.0\n")
+	w.write("sluice.yaml", projectFile)
+	return w
+}
+
+func (w *world) write(name, text string) {
+	w.t.Helper()
+	path := filepath.Join(w.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// result of one command line.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// run executes a command line.
+func (w *world) run(args ...string) result { return w.runCtx(context.Background(), args...) }
+
+func (w *world) runCtx(ctx context.Context, args ...string) result {
+	w.t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := Run(ctx, Process{
+		Args: args, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Dir: w.dir,
+		LookupEnv: func(name string) (string, bool) { value, ok := w.environment[name]; return value, ok },
+		Now:       func() time.Time { return w.now },
+		Backend:   func(o app.Options) Backend { return &backend{world: w, o: o} },
+		Exec:      func(string, []string) error { return nil },
+	})
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// must runs a command line that has to end with a code.
+func (w *world) must(code int, args ...string) result {
+	w.t.Helper()
+	r := w.run(args...)
+	if r.code != code {
+		w.t.Fatalf("sluice %s ended with %d, want %d\nstdout:\n%s\nstderr:\n%s", strings.Join(args, " "), r.code, code, r.stdout, r.stderr)
+	}
+	return r
+}
+
+// backend is a fake of app over the world.
+type backend struct {
+	*world
+	o app.Options
+}
+
+func (b *backend) Close() error { return nil }
+
+func digestOf(version string) string {
+	return "sha256:" + strings.Repeat("0", 64-2*len(version)) + hexOf(version)
+}
+
+func hexOf(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		b.WriteByte("0123456789abcdef"[c>>4])
+		b.WriteByte("0123456789abcdef"[c&15])
+	}
+	return b.String()
+}
+
+// Build "builds" a release of the file as it is.
+func (b *backend) Build(_ context.Context, file *config.File, service, version string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
+	if version == "" {
+		version = "1.0.0"
+	}
+	release := &v1alpha1.Release{
+		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindRelease, Service: service, Version: version,
+		Spec: file.Project.Services[service], Environments: file.Project.Environments,
+	}
+	b.releases[service+":"+version] = release
+	return release, b.ref(release), nil
+}
+
+func (b *backend) ref(release *v1alpha1.Release) v1alpha1.ReleaseRef {
+	d := digestOf(release.Version)
+	return v1alpha1.ReleaseRef{Ref: "localhost:5000/calculator/" + release.Service + "@" + d, Digest: d, Version: release.Version}
+}
+
+func (b *backend) Release(_ context.Context, name string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
+	for short, release := range b.releases {
+		ref := b.ref(release)
+		if name == short || name == ref.Ref || name == release.Service+"@"+ref.Digest {
+			return release, ref, nil
+		}
+	}
+	return nil, v1alpha1.ReleaseRef{}, fault.New(fault.NotFound, "find release", "no %s", name)
+}
+
+// Load is rollout.Releases.
+func (b *backend) Load(ctx context.Context, ref v1alpha1.ReleaseRef) (*v1alpha1.Release, error) {
+	release, _, err := b.Release(ctx, ref.Ref)
+	return release, err
+}
+
+func (b *backend) Open(_ context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error) {
+	routers := map[v1alpha1.Router]traffic.Router{v1alpha1.RouterNginx: b.router}
+	return &app.Place{
+		Key: store.Key{Service: service, Environment: environment, Namespace: env.Namespace}, Environment: env, Identity: "uid-1",
+		Store: b.store, Locker: b.locker, Releaser: b.releaser, Routers: routers,
+		Machine: rollout.New(rollout.Options{
+			Store: b.store, Releaser: b.releaser, Routers: routers, Releases: b,
+			Gates:    func(v1alpha1.Gate) (gate.Gate, error) { return b.gate, nil },
+			Announce: b.o.Announce, Observed: b.o.Observed, Now: b.o.Now,
+			Sleep: func(ctx context.Context, d time.Duration) error {
+				b.now = b.now.Add(max(d, 250*time.Millisecond))
+				b.slept()
+				return ctx.Err()
+			},
+		}),
+		Prepare: func(context.Context) (app.Prepared, error) { b.prepared++; return app.Prepared{}, nil },
+		Forget:  func(context.Context) error { return nil },
+	}, nil
+}
+
+// records of an environment, newest first.
+func (w *world) records(environment string) []v1alpha1.Rollout {
+	w.t.Helper()
+	list, err := w.store.List(context.Background(), store.Key{Service: "calculator", Environment: environment, Namespace: "calculator-" + environment})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var rollouts []v1alpha1.Rollout
+	for _, record := range list {
+		rollouts = append(rollouts, record.Rollout)
+	}
+	return rollouts
+}
+
+// phases of an environment's rollouts, newest first.
+func (w *world) phases(environment string) string {
+	var phases []string
+	for _, r := range w.records(environment) {
+		phases = append(phases, string(r.Phase))
+	}
+	return strings.Join(phases, " ")
+}
+
+// live is the slot that serves users, and the version it carries.
+func (w *world) live(environment string) (v1alpha1.Slot, string) {
+	scope := deploy.Scope{Service: "calculator", Environment: environment, Namespace: "calculator-" + environment}
+	slots := w.releaser.Peek(scope).Slots
+	if environment == "dev" {
+		return v1alpha1.SlotDirect, slots[v1alpha1.SlotDirect].Release.Version
+	}
+	slot := w.router.Peek(traffic.Target{Service: "calculator", Environment: environment, Namespace: scope.Namespace}).Split.Live()
+	return slot, slots[slot].Release.Version
+}
+
+// decode reads a JSON result.
+func decode[T any](t *testing.T, text string) T {
+	t.Helper()
+	var doc T
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatalf("stdout is no single JSON document: %v\n%s", err, text)
+	}
+	return doc
+}
