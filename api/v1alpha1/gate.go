@@ -19,7 +19,8 @@ type Gate struct {
 type HTTPGate struct {
 	// Path and query, for example /api/calculate?number=221. Joined to the environment's entry.
 	Path string `json:"path,omitempty"`
-	// URL replaces entry and path where the call goes elsewhere.
+	// URL replaces entry and path where the call goes elsewhere. A host that is the name of one of the chart's Services
+	// leads to the candidate's own, through the API server: http://calculator-backend/ping.
 	URL string `json:"url,omitempty"`
 	// Method of the request. Default GET.
 	Method string `json:"method,omitempty"`
@@ -28,7 +29,7 @@ type HTTPGate struct {
 	// Body sent with the request.
 	Body string `json:"body,omitempty"`
 	// Expect says what a passing answer looks like. Default: status 200.
-	Expect HTTPExpect `json:"expect,omitempty"`
+	Expect HTTPExpect `json:"expect,omitzero"`
 	// Timeout of one call. Default 5s.
 	Timeout Duration `json:"timeout,omitempty"`
 	// Attempts until the gate fails; an attempt a second. Default 3.

@@ -18,7 +18,7 @@ type BlueGreen struct {
 	// Traffic chooses the router.
 	Traffic Traffic `json:"traffic"`
 	// Header leads a request to the candidate before any traffic does. Default canary: always.
-	Header Header `json:"header,omitempty"`
+	Header Header `json:"header,omitzero"`
 	// Hold is how long the candidate keeps all traffic under the gates before it counts as verified. Default 0.
 	Hold Duration `json:"hold,omitempty"`
 	// KeepOld is how long the old slot stays warm after the switch. Default 0.
@@ -30,7 +30,7 @@ type Canary struct {
 	// Traffic chooses the router.
 	Traffic Traffic `json:"traffic"`
 	// Header leads a request to the candidate whatever the weights say. Default canary: always.
-	Header Header `json:"header,omitempty"`
+	Header Header `json:"header,omitzero"`
 	// Steps in the order in which they are taken: weights ascend from 0 to 100.
 	Steps []Step `json:"steps"`
 	// KeepOld is how long the old slot stays warm after the last step. Default 0.

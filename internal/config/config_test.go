@@ -156,7 +156,7 @@ environments:
 		`13:16: environments.dev.namespace: must be a string, not a list`,
 		`14:14: environments.dev.values[0]: there is no file "values-stage.yaml" in the folder of sluice.yaml`,
 		`15:28: environments.dev.strategy: has direct and canary, and needs exactly one of them; remove all but one`,
-		`15:76: environments.dev.strategy.canary.steps[0].weight: must be a whole number, not the string "5"; write it without quotes; ${NAME} is expanded in strings only`,
+		`15:76: environments.dev.strategy.canary.steps[0].weight: must be a whole number, not the string "5"; write it without quotes`,
 		`17:13: environments.prod.after[0]: there is no environment "dve"; did you mean "dev"?`,
 		`19:16: environments.prod.namespace: "Prod" is no DNS label: lower-case letters, digits and hyphens are allowed, and it begins and ends with a letter or digit`,
 		`20:5: environments.prod.strategy: needs exactly one of direct, blueGreen, canary`,

@@ -95,7 +95,7 @@ func (v *validator) strategy(path string, e v1alpha1.Environment) {
 	}
 	path = child(path, "canary")
 	v.traffic(path, c.Traffic, c.Header)
-	v.steps(child(path, "steps"), c.Steps, c.Traffic.Router())
+	v.steps(path, c)
 	for i, s := range c.Steps {
 		v.gates(child(item(child(path, "steps"), i), "gates"), s.Gates, e.Gates, e)
 	}
@@ -124,7 +124,9 @@ func byWeight(r v1alpha1.Router) bool {
 	return r == v1alpha1.RouterGateway || r == v1alpha1.RouterNginx
 }
 
-func (v *validator) steps(path string, steps []v1alpha1.Step, router v1alpha1.Router) {
+func (v *validator) steps(canary string, c *v1alpha1.Canary) {
+	path, steps, router := child(canary, "steps"), c.Steps, c.Traffic.Router()
+	chosen := v.positions.has(child(child(canary, "traffic"), string(router)))
 	if len(steps) == 0 {
 		v.report(path, "end them with {weight: 100}", "needs steps")
 		return
@@ -138,7 +140,7 @@ func (v *validator) steps(path string, steps []v1alpha1.Step, router v1alpha1.Ro
 			v.report(weight, "weights ascend from step to step", "%d is not more than the %d of the step before", s.Weight, steps[i-1].Weight)
 		case i == 0 && s.Weight != 0:
 			v.report(weight, "put {weight: 0} before it: there the gates see the new version before any user does", "the first step must have weight 0, not %d", s.Weight)
-		case s.Weight%100 != 0 && !byWeight(router):
+		case s.Weight%100 != 0 && chosen && !byWeight(router):
 			v.report(weight, "use blueGreen, or the router gateway or nginx", "the router %s knows the weights 0 and 100 only", router)
 		}
 	}

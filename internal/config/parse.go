@@ -38,7 +38,7 @@ func parse(file string, data []byte) (ast.Node, Problems) {
 	}
 	tree, err := parseTokens(tokens)
 	if err != nil {
-		return nil, Problems{syntaxProblem(file, err)}
+		return nil, Problems{syntaxProblem(file, text, err)}
 	}
 	return document(file, tree)
 }
@@ -154,11 +154,15 @@ func parseTokens(tokens token.Tokens) (tree *ast.File, err error) {
 	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 }
 
-func syntaxProblem(file string, err error) Problem {
+func syntaxProblem(file, text string, err error) Problem {
 	var located yaml.Error
 	if errors.As(err, &located) && located.GetToken() != nil {
-		p := located.GetToken().Position
-		return Problem{File: file, Line: p.Line, Column: p.Column, Message: "not valid YAML: " + located.GetMessage()}
+		at := located.GetToken().Position
+		p := Problem{File: file, Line: at.Line, Column: at.Column, Message: "not valid YAML: " + located.GetMessage()}
+		if lines := strings.Split(text, "\n"); at.Line <= len(lines) && strings.Contains(lines[at.Line-1], "${") {
+			p.Hint = "put a value with ${ into quotes where it stands between { } or [ ]"
+		}
+		return p
 	}
 	return Problem{File: file, Message: "not valid YAML: " + err.Error()}
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // entry is one key of a mapping with its value.
@@ -133,8 +135,13 @@ func integer(n ast.Node) (int, bool) {
 
 func (d *decoder) mismatch(n ast.Node, path, want string) {
 	hint := ""
-	if _, quoted := literal(n); quoted && want != "a list" && want != "keys and values" {
-		hint = "write it without quotes; ${NAME} is expanded in strings only"
+	text, isText := literal(n)
+	switch {
+	case !isText || want == "a list" || want == "keys and values":
+	case strings.Contains(text, "${"):
+		hint = "${NAME} is expanded in strings only"
+	case n.GetToken().Type == token.SingleQuoteType, n.GetToken().Type == token.DoubleQuoteType:
+		hint = "write it without quotes"
 	}
 	d.report(where(n), path, hint, "must be %s, not %s", want, describe(n))
 }

@@ -44,7 +44,7 @@ type generator struct {
 func (g generator) of(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[v1alpha1.Duration]():
-		return object{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|\$\{`, "examples": []string{"30s", "5m"}}
+		return object{"type": "string", "pattern": `^\+?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$|\$\{`, "examples": []string{"30s", "5m"}}
 	case t == reflect.TypeFor[json.RawMessage]():
 		return object{}
 	}
