@@ -17,12 +17,16 @@ type Subject struct {
 	// Header leads to the slot through Entry; its zero value where the slot has all traffic.
 	Header v1alpha1.Header
 	Entry  string
+	// Router that splits the traffic. Where it knows no headers, the slot is reached by its Services.
+	Router v1alpha1.Router
 	Step   int
 	// Services are the slot's own, for gates that reach it inside the cluster.
 	Services []v1alpha1.StableService
 }
 
-// Gate answers Passed, Failed or Waiting with evidence. An error means that it could not find out.
+// Gate answers Passed, Failed or Waiting, always with evidence. An error means that it could not find out, and comes without
+// a verdict. Check never outlives its context; what takes long goes on between calls and is reported as Waiting. Asked again
+// about the same subject it goes on where it was. It is safe for concurrent use.
 type Gate interface {
 	Check(ctx context.Context, subject Subject) (v1alpha1.Verdict, string, error)
 }
