@@ -46,7 +46,7 @@ func newTheatre(t *testing.T) *theatre {
 	clock := func() time.Time { return w.now }
 	w.releaser = deploytest.NewFake(clock)
 	w.releaser.Hook(func(context.Context, deploytest.Call) error { return w.cross() })
-	w.router = traffictest.NewFake(clock)
+	w.router = traffictest.NewFake(traffictest.Options{Now: clock, Convergence: time.Second, Staged: true})
 	w.router.Hook(func(context.Context, traffictest.Call) error { return w.cross() })
 	w.store = memory.New(func(context.Context, memory.Call) error { return w.cross() })
 	w.locker = memory.NewLocker(clock, nil)
@@ -82,7 +82,7 @@ func (w *theatre) look() {
 			w.t.Fatalf("edge %d: %d %% of the traffic at slot %s, which was never ready", w.edge, weight, slot)
 		}
 	}
-	if weights != nil && sum != 100 {
+	if len(weights) > 0 && sum != 100 {
 		w.t.Fatalf("edge %d: weights %v", w.edge, weights)
 	}
 }
@@ -215,6 +215,10 @@ func (p play) stage(t *testing.T) (*theatre, string) {
 	w := newTheatre(t)
 	for i, strategy := range p.before {
 		w.must(fmt.Sprintf("%d.0.0", i+1), strategy, v1alpha1.Succeeded)
+		if strategy == "direct" {
+			// In place, the routes are the chart's own.
+			w.router.Adopt(w.target(), v1alpha1.SlotDirect)
+		}
 	}
 	version := fmt.Sprintf("%d.0.0", len(p.before)+1)
 	if p.bad != nil {

@@ -101,7 +101,7 @@ func (m *Machine) ask(ctx context.Context, r v1alpha1.Rollout, o Observation) []
 	}
 	subject := gate.Subject{
 		Service: r.Service, Environment: r.Environment, Namespace: r.Namespace, Rollout: r.Number,
-		Slot: r.Candidate, Entry: r.Plan.Entry, Step: r.Step, Services: o.Slots[r.Candidate].Routes.Services,
+		Slot: r.Candidate, Entry: r.Plan.Entry, Router: r.Plan.Router, Step: r.Step, Services: o.Slots[r.Candidate].Routes.Services,
 	}
 	if r.Plan.Slots && o.Traffic.Split.Header == r.Candidate {
 		subject.Header = r.Plan.Header.OrDefault()
@@ -213,7 +213,7 @@ func (m *Machine) target(r v1alpha1.Rollout, o Observation) traffic.Target {
 	}
 	return traffic.Target{
 		Service: r.Service, Environment: r.Environment, Namespace: r.Namespace,
-		Header: r.Plan.Header.OrDefault(), Routes: routes,
+		Header: r.Plan.Header.OrDefault(), Routes: routes, Convergence: r.Plan.Traffic.Convergence.D(),
 	}
 }
 
