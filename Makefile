@@ -60,7 +60,7 @@ bench: build ## the figures that the docs quote, one line each (as root); BENCH=
 	$(GO) run ./test/bench $(BENCH)
 
 fuzz: ## look for panics in the decoders, a minute each
-	$(GO) test ./internal/config -run '^$$' -fuzz FuzzLoad -fuzztime 60s
+	$(GO) test ./internal/config -run '^$$' -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 1s
 
 clean: ## remove what was built here; the local cluster's own cache stays
 	rm -rf bin

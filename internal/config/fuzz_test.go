@@ -26,7 +26,7 @@ func FuzzLoad(f *testing.F) {
 		first, err := loadText(t, path, text)
 		if err != nil {
 			for _, p := range config.ProblemsOf(err) {
-				if p.Message == "" || p.Line < 0 || p.Line > strings.Count(string(text), "\n")+2 {
+				if p.Message == "" || p.Line < 0 || p.Line > strings.Count(string(text), "\n")+strings.Count(string(text), "\r")+2 {
 					t.Errorf("a problem without a place or words: %+v", p)
 				}
 			}
