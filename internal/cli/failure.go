@@ -82,7 +82,10 @@ func (inv *invocation) explain(doc errorDocument) {
 	inv.log("%s %s", style.bad("error:"), indentRest(doc.Message))
 	if doc.Rollout != nil {
 		for _, line := range evidence(*doc.Rollout) {
-			inv.log("  %s", indentRest(line))
+			// What the cause says already is not said twice.
+			if !strings.Contains(doc.Message, line) {
+				inv.log("  %s", indentRest(line))
+			}
 		}
 	}
 	for _, line := range nextSteps(doc) {
@@ -114,20 +117,18 @@ func nextSteps(doc errorDocument) []string {
 	return append(steps, "correct the cause, build again and deploy the new release; "+tell)
 }
 
-// evidence lists what was seen: the record's own evidence, then the gates that did not pass.
+// evidence lists what was seen: the record's own evidence, then the gates that did not pass on the way forward.
 func evidence(r v1alpha1.Rollout) []string {
 	lines := append([]string(nil), r.Evidence...)
 	for _, g := range r.Results {
-		if g.Verdict == v1alpha1.Passed || g.Step < 0 {
+		if g.Verdict == v1alpha1.Passed || g.Step < 0 || contains(append(lines, r.Cause), g.Evidence) {
 			continue
 		}
 		line := fmt.Sprintf("gate %s: %s", g.Gate, g.Verdict)
 		if g.Evidence != "" {
 			line += ": " + g.Evidence
 		}
-		if !contains(lines, g.Evidence) {
-			lines = append(lines, line)
-		}
+		lines = append(lines, line)
 	}
 	return lines
 }
