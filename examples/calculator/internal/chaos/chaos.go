@@ -87,7 +87,7 @@ func (i *Injector) Factors(right []uint64) []uint64 {
 // Start allocates the memory and returns it (keep it reachable), and arms the crash, which ctx disarms.
 func (i *Injector) Start(ctx context.Context) [][]byte {
 	if i.Faults.Crash > 0 {
-		i.Log.Warn("will crash on purpose", "after", i.Faults.Crash)
+		i.Log.Warn("will crash on purpose", "after", i.Faults.Crash.String())
 		go i.crash(ctx)
 	}
 	if i.Faults.Memory > 0 {
@@ -100,7 +100,7 @@ func (i *Injector) crash(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-i.After(i.Faults.Crash):
-		i.Log.Error("crashing on purpose", "after", i.Faults.Crash)
+		i.Log.Error("crashing on purpose", "after", i.Faults.Crash.String())
 		i.Exit(1)
 	}
 }

@@ -126,7 +126,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, business http
 	case <-ctx.Done():
 	}
 	s.stopping.Store(true)
-	s.Log.Info("shutting down: not ready any more, still serving", "drain", s.Settings.Drain)
+	s.Log.Info("shutting down: not ready any more, still serving", "drain", s.Settings.Drain.String())
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve on %s while draining: %w", listener.Addr(), err)
