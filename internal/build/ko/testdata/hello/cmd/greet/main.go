@@ -1,0 +1,6 @@
+// Command greet greets.
+package main
+
+import "example.test/hello/lib"
+
+func main() { println(lib.Greeting) }
