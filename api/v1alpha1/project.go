@@ -18,8 +18,6 @@ type Project struct {
 
 // Service is one deployable microservice: sources, images and one chart.
 type Service struct {
-	// Paths trigger the service when something below them changes. Default: the project's folder.
-	Paths []string `json:"paths,omitempty"`
 	// Images by the name under which the chart's values refer to them.
 	Images map[string]Image `json:"images,omitempty"`
 	// Chart is the folder of the Helm chart, relative to sluice.yaml.

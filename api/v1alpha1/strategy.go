@@ -57,8 +57,6 @@ type Traffic struct {
 	Service *ServiceTraffic `json:"service,omitempty"`
 	// None is for workers that serve no requests: weights 0 and 100 only.
 	None *NoTraffic `json:"none,omitempty"`
-	// Route is the name of an existing route to use instead of the chart's own.
-	Route string `json:"route,omitempty"`
 	// Convergence is how long a written route is given to reach the proxies where that cannot be observed. Default 5s.
 	Convergence Duration `json:"convergence,omitempty"`
 }

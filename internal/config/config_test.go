@@ -89,7 +89,7 @@ func TestLoad(t *testing.T) {
 	want := &config.File{Dir: filepath.Dir(path), Path: path, Project: v1alpha1.Project{
 		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindProject, Name: "calculator", Registry: "localhost:5000/calculator",
 		Services: map[string]v1alpha1.Service{"calculator": {
-			Paths: []string{"."}, Chart: "chart", Images: map[string]v1alpha1.Image{"frontend": {Ko: "./frontend"}},
+			Chart: "chart", Images: map[string]v1alpha1.Image{"frontend": {Ko: "./frontend"}},
 			ImageValues: map[string]string{"frontend": "images.frontend"},
 		}},
 		Environments: map[string]v1alpha1.Environment{
@@ -182,6 +182,19 @@ func compareProblems(t *testing.T, path string, err error, want []string) {
 	}
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != len(want) {
 		t.Errorf("the error prints %d lines for %d problems: %v", len(lines), len(want), err)
+	}
+}
+
+func TestExampleIsValid(t *testing.T) {
+	f, err := config.Load("../../examples/calculator/sluice.yaml", func(name string) (string, bool) {
+		v, ok := map[string]string{"REGISTRY": "localhost:5000", "ENTRY_PORT": "8080"}[name]
+		return v, ok
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Project.Environments) < 2 {
+		t.Errorf("the example has %d environments, and should show a path", len(f.Project.Environments))
 	}
 }
 

@@ -54,8 +54,6 @@ func TestProblemsOfServices(t *testing.T) {
 		{"a place for two images", "{frontend: images.frontend}", "{frontend: images.frontend, other: images.frontend}", []string{
 			`10:46: services.calculator.imageValues.other: there is no image "other"; known: frontend`,
 			"10:53: services.calculator.imageValues.other: images.frontend is the place of the image frontend too"}},
-		{"a trigger that does not exist", "    chart: chart\n", "    chart: chart\n    paths: [frontend, lib]\n", []string{
-			`10:23: services.calculator.paths[1]: there is no file or folder "lib" in the folder of sluice.yaml`}},
 		{"slot values", "    chart: chart\n", "    chart: chart\n    slotValues: {fullnameOverride: '{{.Service}}-{{.Slot}}'}\n", nil},
 		{"slot values with an unknown name", "    chart: chart\n", "    chart: chart\n    slotValues: {fullnameOverride: '{{.Slots}}'}\n", []string{
 			`10:36: services.calculator.slotValues.fullnameOverride: the template does not work: value:1:2: executing "value" at <.Slots>: map has no entry for key "Slots"; known: {{.Service}}, {{.Slot}}`}},

@@ -22,9 +22,6 @@ func suffixes() []string { return []string{"-blue", "-green", "-direct", "-share
 func (v *validator) service(name string, s v1alpha1.Service) {
 	path := child("services", name)
 	v.serviceName(path, name)
-	for i, p := range s.Paths {
-		v.inside(item(child(path, "paths"), i), p, anything)
-	}
 	if v.inside(child(path, "chart"), s.Chart, folder) {
 		v.chart(child(path, "chart"), s.Chart)
 	}
@@ -138,9 +135,8 @@ func (v *validator) slotValue(path, key, text string) {
 type want string
 
 const (
-	anything want = "file or folder"
-	folder   want = "folder"
-	regular  want = "file"
+	folder  want = "folder"
+	regular want = "file"
 )
 
 // inside checks that a path is relative to the file and leads to what is wanted.
