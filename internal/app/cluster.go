@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,13 +81,18 @@ func unreachable(ctx context.Context, environment string, spec v1alpha1.Cluster,
 	case ctx.Err() != nil:
 		return fault.Wrap(fault.Interrupted, op, ctx.Err())
 	case apierrors.IsUnauthorized(err):
-		return fault.New(fault.Unreachable, op, "%s refuses the credentials of %s", host, describeCluster(spec)).
+		return fault.New(fault.Unreachable, op, "the API server %s refuses the credentials of %s", host, describeCluster(spec)).
 			WithHint("log in again, or name another context in environments.%s.cluster", environment)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault.New(fault.Unreachable, op, "%s did not answer within %s", host, reachTimeout).
+		return fault.New(fault.Unreachable, op, "the API server %s did not answer within %s", host, reachTimeout).
 			WithHint("is the cluster up, and is this network allowed to reach it?")
 	}
-	f := fault.New(fault.Unreachable, op, "%s: %w", host, err)
+	var request *url.Error
+	if errors.As(err, &request) {
+		// Which path was asked for first says nothing to a person.
+		err = request.Err
+	}
+	f := fault.New(fault.Unreachable, op, "the API server %s cannot be reached: %w", host, err)
 	if spec.Context == LocalContext {
 		return f.WithHint("`sluice local up` starts the local cluster")
 	}
