@@ -55,7 +55,11 @@ generate: ## write what is generated: the JSON Schema of sluice.yaml, the transi
 demo: build ## release the calculator on the local cluster: good versions, bad versions, under load, with a summary (as root)
 	$(GO) run ./test/demo
 
-bench: build ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
+bin/helm: go.mod
+	@echo "==> bin/helm (the Helm of the version that Sluice uses, to compare with)"
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $@ helm.sh/helm/v4/cmd/helm
+
+bench: build bin/helm ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
 	bin/sluice local up
 	$(GO) run ./test/bench $(BENCH)
 
