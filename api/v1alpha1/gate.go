@@ -17,7 +17,7 @@ type Gate struct {
 
 // HTTPGate calls the service through its real entry point, the candidate by the canary header. Exactly one of path and url is set.
 type HTTPGate struct {
-	// Path and query, for example /api/calculate?number=221. Joined to the environment's entry.
+	// Path and query, for example /api/calculate?number=221. Joined to the entry of the environment; where the router knows no header, asked of the candidate's own Service.
 	Path string `json:"path,omitempty"`
 	// URL replaces entry and path where the call goes elsewhere. A host that is the name of one of the chart's Services
 	// leads to the candidate's own, through the API server: http://calculator-backend/ping.

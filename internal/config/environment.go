@@ -29,8 +29,12 @@ func (v *validator) environment(name string, e v1alpha1.Environment) {
 	if v.positions.has(child(path, "timeout")) && e.Timeout == 0 {
 		v.report(child(path, "timeout"), "", "must be more than 0")
 	}
-	v.strategy(child(path, "strategy"), e)
-	v.gates(child(path, "gates"), e.Gates, nil, e)
+	entry := child(path, "entry")
+	if reachedByService(e.Strategy) {
+		entry = ""
+	}
+	v.strategy(child(path, "strategy"), entry, e)
+	v.gates(child(path, "gates"), entry, e.Gates, nil)
 }
 
 func (v *validator) after(path, name string, after []string) {
@@ -85,7 +89,19 @@ func (v *validator) absoluteURL(path, text string, bare bool) {
 	}
 }
 
-func (v *validator) strategy(path string, e v1alpha1.Environment) {
+// reachedByService says that gates reach the candidate by its own Service, because the router knows no header.
+func reachedByService(s v1alpha1.Strategy) bool {
+	switch {
+	case s.BlueGreen != nil:
+		return !byWeight(s.BlueGreen.Traffic.Router())
+	case s.Canary != nil:
+		return !byWeight(s.Canary.Traffic.Router())
+	default:
+		return false
+	}
+}
+
+func (v *validator) strategy(path, entry string, e v1alpha1.Environment) {
 	if b := e.Strategy.BlueGreen; b != nil {
 		v.traffic(child(path, "blueGreen"), b.Traffic, b.Header)
 	}
@@ -97,7 +113,7 @@ func (v *validator) strategy(path string, e v1alpha1.Environment) {
 	v.traffic(path, c.Traffic, c.Header)
 	v.steps(path, c)
 	for i, s := range c.Steps {
-		v.gates(child(item(child(path, "steps"), i), "gates"), s.Gates, e.Gates, e)
+		v.gates(child(item(child(path, "steps"), i), "gates"), entry, s.Gates, e.Gates)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-// gates checks gates that are asked together with the others.
-func (v *validator) gates(path string, gates, others []v1alpha1.Gate, e v1alpha1.Environment) {
+// gates checks gates that are asked together with the others; entry is the path of the entry that they need, "" for none.
+func (v *validator) gates(path, entry string, gates, others []v1alpha1.Gate) {
 	seen := map[string]bool{}
 	for _, g := range others {
 		seen[g.DisplayName()] = true
@@ -25,7 +25,7 @@ func (v *validator) gates(path string, gates, others []v1alpha1.Gate, e v1alpha1
 			seen[name] = true
 		}
 		if g.HTTP != nil {
-			v.httpGate(child(here, "http"), *g.HTTP, e)
+			v.httpGate(child(here, "http"), entry, *g.HTTP)
 		}
 		if timeout := child(child(here, "helmTest"), "timeout"); g.HelmTest != nil && v.positions.has(timeout) && g.HelmTest.Timeout == 0 {
 			v.report(timeout, "", "must be more than 0")
@@ -33,13 +33,13 @@ func (v *validator) gates(path string, gates, others []v1alpha1.Gate, e v1alpha1
 	}
 }
 
-func (v *validator) httpGate(path string, h v1alpha1.HTTPGate, e v1alpha1.Environment) {
+func (v *validator) httpGate(path, entry string, h v1alpha1.HTTPGate) {
 	if v.positions.has(child(path, "url")) {
 		v.absoluteURL(child(path, "url"), h.URL, false)
 	}
 	if v.positions.has(child(path, "path")) {
 		v.gatePath(child(path, "path"), h.Path)
-		if e.Entry == "" {
+		if entry != "" && !v.positions.has(entry) {
 			v.report(child(path, "path"), "add `entry:` to the environment, or give the gate a `url:`", "the environment has no entry to which the path could be joined")
 		}
 	}

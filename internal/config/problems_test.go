@@ -133,6 +133,12 @@ func TestExpansion(t *testing.T) {
 		{"two of them", "calculator-prod", "${STAGE}-${REGION}",
 			[]string{"24:16: environments.prod.namespace: the environment variable STAGE is not set; set it where sluice runs",
 				"24:16: environments.prod.namespace: the environment variable REGION is not set; set it where sluice runs"}},
+		{"in an entry that gates use", "dev.calculator.localhost", "${STAGE}.localhost",
+			[]string{"16:12: environments.dev.entry: the environment variable STAGE is not set; set it where sluice runs"}},
+		{"in both clusters of one namespace", small[strings.Index(small, "    cluster: {context"):], strings.ReplaceAll(strings.ReplaceAll(
+			small[strings.Index(small, "    cluster: {context"):], "sluice-local", "'${CONTEXT}'"), "calculator-prod", "calculator-dev"), []string{
+			"13:24: environments.dev.cluster.context: the environment variable CONTEXT is not set; set it where sluice runs",
+			"23:24: environments.prod.cluster.context: the environment variable CONTEXT is not set; set it where sluice runs"}},
 		{"in JSON", "${WHO}", "${WHOM}", []string{"19:89: environments.dev.gates[0].http.expect.json.who: the environment variable WHOM is not set; set it where sluice runs"}},
 		{"an unclosed reference", "calculator-prod", "calculator-${STAGE",
 			[]string{`24:16: environments.prod.namespace: "${STAGE" is no reference to a variable such as ${NAME}; a literal ${ is written $${`}},

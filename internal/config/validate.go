@@ -154,6 +154,9 @@ func (v *validator) namespaces() {
 }
 
 func sameCluster(a, b v1alpha1.Cluster) bool {
+	if a == (v1alpha1.Cluster{}) {
+		return false // not known, which has been reported
+	}
 	if a.Identity != "" && b.Identity != "" {
 		return a.Identity == b.Identity
 	}
