@@ -18,6 +18,8 @@ const (
 	AnnotationGeneration = "sluice.dev/generation"
 	// AnnotationShifted is when the route was last written, RFC 3339 with nanoseconds.
 	AnnotationShifted = "sluice.dev/shifted-at"
+	// AnnotationSplit says in words what a router last wrote into the object; what differs was changed by somebody else.
+	AnnotationSplit = "sluice.dev/split"
 )
 
 // FieldManager is the name under which Sluice applies objects.
