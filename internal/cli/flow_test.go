@@ -293,7 +293,7 @@ func TestGateThatNeverAnswersIsShown(t *testing.T) {
 	w := newWorld(t)
 	w.gate = gatetest.NewScript(gatetest.Wait(), gatetest.Wait(), gatetest.Pass())
 	r := w.must(0, "run")
-	for _, want := range []string{"gate http /ping: waiting", "gate http /ping: passed", "calculator/prod #1"} {
+	for _, want := range []string{"gate \"http /ping\" is waiting", "gate http /ping: passed", "calculator/prod #1"} {
 		if !strings.Contains(r.stderr, want) {
 			t.Errorf("the log lacks %q:\n%s", want, r.stderr)
 		}

@@ -87,6 +87,10 @@ func (l *lines) Observed(r v1alpha1.Rollout, o rollout.Observation, _ rollout.De
 		}
 	}
 	for _, g := range o.Gates {
+		if g.Verdict == v1alpha1.Waiting {
+			// The history tells what is waited for.
+			continue
+		}
 		line := "gate " + g.Gate + ": " + string(g.Verdict)
 		if g.Evidence != "" {
 			line += ": " + g.Evidence

@@ -100,6 +100,7 @@ func TestLinesSayOnlyWhatChanged(t *testing.T) {
 	var out bytes.Buffer
 	l := &lines{w: &out, now: func() time.Time { return now }, stop: func() {}, seen: map[string]string{}}
 	r, o := sample(now)
+	o.Gates = append(o.Gates, v1alpha1.GateResult{Gate: "helmTest", Verdict: v1alpha1.Failed, Evidence: "broken\ntwice", Step: 1})
 	l.Observed(r, o, rollout.Decision{})
 	l.Observed(r, o, rollout.Decision{})
 	green := o.Slots[v1alpha1.SlotGreen]
@@ -111,7 +112,7 @@ func TestLinesSayOnlyWhatChanged(t *testing.T) {
 		stamp + "slot green: 1/2 ready\n" +
 		stamp + "pod green-1, container app: CrashLoopBackOff\n" +
 		stamp + "gate http /ping: passed\n" +
-		stamp + "gate helmTest: waiting: running\n    still\n" +
+		stamp + "gate helmTest: failed: broken\n    twice\n" +
 		stamp + "slot green: 2/2 ready\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -54,6 +54,9 @@ func (m *Machine) begin(ctx context.Context, s Start, lease store.Lease) (v1alph
 		return last, nil
 	}
 	r.Holder, r.Generation = s.By, lease.Generation()
+	if err := m.preflight(ctx, r, s); err != nil {
+		return v1alpha1.Rollout{}, err
+	}
 	record, err := m.o.Store.Create(ctx, r)
 	return record.Rollout, err
 }
@@ -93,7 +96,7 @@ func (m *Machine) draft(ctx context.Context, s Start, digest string, number int,
 	r.History = appendEvent(nil, v1alpha1.Event{
 		At: now, Phase: v1alpha1.Pending, Row: "0", Message: fmt.Sprintf("%s into %s, requested by %s", s.Ref.Version, s.Key.Environment, s.By),
 	}, 0)
-	return r, o.Slots[live], m.preflight(ctx, r, s)
+	return r, o.Slots[live], nil
 }
 
 // look finds the live slot, also by the routes of the last rollout where the plan's own router does not know it.
@@ -119,6 +122,6 @@ func (m *Machine) preflight(ctx context.Context, r v1alpha1.Rollout, s Start) er
 	}
 	return checker.Preflight(ctx, deploy.Request{
 		Scope: deploy.Scope{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace},
-		Slot:  r.Candidate, Live: r.Return.Slot, Release: &s.Release, Ref: r.Release, DeployDigest: r.DeployDigest, Plan: r.Plan, Rollout: r.Number,
+		Slot:  r.Candidate, Live: r.Return.Slot, Release: &s.Release, Ref: r.Release, DeployDigest: r.DeployDigest, Plan: r.Plan, Rollout: r.Number, Generation: r.Generation,
 	})
 }
