@@ -37,6 +37,8 @@ type apiServer struct {
 	writes []string
 	// seen runs after every write.
 	seen func()
+	// lagging makes the Gateway's controller stand still; it otherwise accepts every HTTPRoute as soon as it is written.
+	lagging bool
 	// before runs right before a write takes effect, without the lock.
 	before func(write string)
 }
@@ -192,8 +194,30 @@ func (s *apiServer) store(key string, o document) document {
 		m["uid"], m["generation"], m["creationTimestamp"] = "uid-"+strconv.Itoa(s.version), 1.0, s.now().UTC().Format(time.RFC3339)
 	}
 	o["metadata"] = m
+	if strings.HasPrefix(key, "httproutes/") {
+		delete(o, "status")
+		if old, exists := s.objects[key]; exists && old["status"] != nil {
+			o["status"] = old["status"]
+		}
+		if !s.lagging {
+			o["status"] = accepted(o)
+		}
+	}
 	s.objects[key] = clone(o)
 	return o
+}
+
+// accepted is what a Gateway's controller answers to an HTTPRoute.
+func accepted(o document) document {
+	parents := []any{}
+	for _, ref := range o["spec"].(document)["parentRefs"].([]any) {
+		conditions := []any{}
+		for _, kind := range []string{"Accepted", "ResolvedRefs"} {
+			conditions = append(conditions, document{"type": kind, "status": "True", "reason": kind, "message": "", "observedGeneration": meta(o)["generation"]})
+		}
+		parents = append(parents, document{"parentRef": ref, "controllerName": "test.example/controller", "conditions": conditions})
+	}
+	return document{"parents": parents}
 }
 
 func (s *apiServer) list(w http.ResponseWriter, r *http.Request, resource string) {

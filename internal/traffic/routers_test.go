@@ -6,10 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/traffic"
+	"github.com/sluice-dev/sluice/internal/traffic/gateway"
 	"github.com/sluice-dev/sluice/internal/traffic/nginx"
 	"github.com/sluice-dev/sluice/internal/traffic/service"
 	"github.com/sluice-dev/sluice/internal/traffic/traffictest"
@@ -46,6 +48,12 @@ func newBench(t *testing.T, kind v1alpha1.Router) *bench {
 	switch kind {
 	case v1alpha1.RouterNginx:
 		b.router = nginx.New(client, callers, clock)
+	case v1alpha1.RouterGateway:
+		documents, err := dynamic.NewForConfig(b.server.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.router = gateway.New(documents, callers, clock)
 	default:
 		b.router = callers
 	}
@@ -109,7 +117,7 @@ func httpRoute(name, host string, paths map[string]string) v1alpha1.RouteObject 
 }
 
 func TestContract(t *testing.T) {
-	for _, kind := range []v1alpha1.Router{v1alpha1.RouterService, v1alpha1.RouterNginx} {
+	for _, kind := range []v1alpha1.Router{v1alpha1.RouterService, v1alpha1.RouterNginx, v1alpha1.RouterGateway} {
 		t.Run(string(kind), func(t *testing.T) {
 			traffictest.Contract(t, func(t *testing.T) traffictest.Subject {
 				b := newBench(t, kind)

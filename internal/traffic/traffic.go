@@ -61,11 +61,3 @@ type Router interface {
 	// Remove deletes what the router owns: routes, canaries and stable Services.
 	Remove(ctx context.Context, target Target, generation int64) error
 }
-
-// Callers is the router of those that call a service inside the cluster by a stable name, to which weights do not reach.
-// Routers with weights move it last.
-type Callers interface {
-	Router
-	// Ready says whether a Service of the namespace has a ready endpoint.
-	Ready(ctx context.Context, namespace, service string) (bool, error)
-}

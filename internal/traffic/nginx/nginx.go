@@ -115,8 +115,8 @@ func (r *Router) setMain(ctx context.Context, pass traffic.Pass, v view, s step)
 		if err := pass.Target.Refuse(object(s.old)); err != nil {
 			return err
 		}
-		if from := v.leads(s.old).slot; moves && from != s.slot {
-			if err := r.mayLead(ctx, pass.Target, from, s.slot); err != nil {
+		if from := v.leads(s.old).slot; moves {
+			if err := traffic.MayLead(ctx, r.callers, pass.Target, from, s.slot); err != nil {
 				return err
 			}
 		}
@@ -132,7 +132,7 @@ func (r *Router) setCanary(ctx context.Context, pass traffic.Pass, v view, s ste
 			object(taken), taken.Namespace, s.chart.Name).WithHint("delete or rename it")
 	}
 	if s.weight > 0 {
-		if err := r.mayLead(ctx, pass.Target, v.live(), s.slot); err != nil {
+		if err := traffic.MayLead(ctx, r.callers, pass.Target, v.live(), s.slot); err != nil {
 			return err
 		}
 	}
@@ -146,26 +146,6 @@ func (r *Router) setCanary(ctx context.Context, pass traffic.Pass, v view, s ste
 		s.old = created
 	}
 	return r.write(ctx, pass, s.old, canaryIngress(pass, s))
-}
-
-// mayLead refuses to lead users from a slot that answers to one that does not.
-func (r *Router) mayLead(ctx context.Context, t traffic.Target, from, to v1alpha1.Slot) error {
-	for _, s := range t.Routes[to].Services {
-		ready, err := r.callers.Ready(ctx, t.Namespace, s.SlotService)
-		if err != nil {
-			return err
-		}
-		before := t.Routes[from].SlotService(s.Name)
-		if ready || before == "" {
-			continue
-		}
-		if serving, err := r.callers.Ready(ctx, t.Namespace, before); err != nil {
-			return err
-		} else if serving {
-			return fault.New(fault.Transient, "shift traffic", "Service %s of slot %s has no ready endpoint, so traffic stays at slot %s", s.SlotService, to, from)
-		}
-	}
-	return nil
 }
 
 // write updates an Ingress on the condition that nobody else did since it was read, or creates it; nothing where nothing differs.

@@ -122,32 +122,12 @@ func backends(i *networkingv1.Ingress) []*networkingv1.IngressServiceBackend {
 	return out
 }
 
-// slotOf tells which slot a Service leads to. The stable name leads where the stable Service selects.
-func (v view) slotOf(service string) (v1alpha1.Slot, bool) {
-	stable := false
-	for _, slot := range v1alpha1.Slots() {
-		for _, s := range v.target.Routes[slot].Services {
-			if s.SlotService == service {
-				return slot, true
-			}
-			stable = stable || s.Name == service
-		}
-	}
-	if !stable {
-		return v1alpha1.SlotNone, false
-	}
-	if live := v.callers.Split.Live(); live != v1alpha1.SlotNone {
-		return live, true
-	}
-	return v1alpha1.SlotDirect, true
-}
-
 // leads reads where an Ingress leads, and what in it no router writes.
 func (v view) leads(i *networkingv1.Ingress) lead {
 	var l lead
 	o := object(i)
 	for _, b := range backends(i) {
-		slot, known := v.slotOf(b.Name)
+		slot, known := v.target.SlotOf(b.Name, v.callers.Split.Live())
 		switch {
 		case !known && v.others[b.Name]:
 		case !known:
