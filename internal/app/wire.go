@@ -2,23 +2,97 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/rest"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/deploy/helm"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/gate"
+	"github.com/sluice-dev/sluice/internal/gate/helmtest"
+	"github.com/sluice-dev/sluice/internal/gate/http"
+	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/store/kube"
+	"github.com/sluice-dev/sluice/internal/traffic"
+	"github.com/sluice-dev/sluice/internal/traffic/nginx"
+	"github.com/sluice-dev/sluice/internal/traffic/service"
 )
 
+// closeTimeout bounds what an adapter may do when it is closed.
+const closeTimeout = 10 * time.Second
+
 // wire puts the adapters into a place.
-func (a *App) wire(p *Place, _ *cluster) error {
-	return fault.New(fault.Internal, "open environment "+p.Key.Environment, "this build has no adapters")
+func (a *App) wire(p *Place, c *cluster) error {
+	releaser, err := helm.New(c.config, nil)
+	if err != nil {
+		return err
+	}
+	gates, err := a.gates(p, c)
+	if err != nil {
+		return err
+	}
+	if p.Routers, err = a.routers(c); err != nil {
+		return err
+	}
+	p.Releaser = releaser
+	p.Store = kube.New(c.client)
+	p.Locker = kube.NewLocker(c.client, kube.LockerOptions{Watching: func(holder string, most time.Duration) {
+		a.o.Log(fmt.Sprintf("%s in %s is locked by %s; watching for up to %s whether that run is alive", p.Key.Service, p.Key.Environment, holder, most))
+	}})
+	p.Machine = rollout.New(rollout.Options{
+		Store: p.Store, Releaser: p.Releaser, Routers: p.Routers, Gates: gates, Releases: a,
+		Announce: a.o.Announce, Observed: a.o.Observed, Now: a.o.Now,
+	})
+	return nil
 }
 
-// Build builds a service's images and makes the release of them.
-func (a *App) Build(context.Context, *config.File, string, string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
-	return nil, v1alpha1.ReleaseRef{}, fault.New(fault.Internal, "build", "this build has no adapters")
+func (a *App) routers(c *cluster) (map[v1alpha1.Router]traffic.Router, error) {
+	callers := service.New(c.client, a.o.Now)
+	return map[v1alpha1.Router]traffic.Router{
+		v1alpha1.RouterService: callers,
+		v1alpha1.RouterNginx:   nginx.New(c.client, callers, a.o.Now),
+	}, nil
 }
 
-// Release finds a release by the name a person gives it.
-func (a *App) Release(context.Context, string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
-	return nil, v1alpha1.ReleaseRef{}, fault.New(fault.Internal, "release", "this build has no adapters")
+// gates makes the gates that specifications ask for. The clients behind them live as long as the place.
+func (a *App) gates(p *Place, c *cluster) (gate.Factory, error) {
+	server, err := apiServerOf(c.config)
+	if err != nil {
+		return nil, fault.Wrap(fault.Usage, "connect to the cluster of environment "+p.Key.Environment, err)
+	}
+	prober := http.New(http.Options{APIServer: server, Now: a.o.Now})
+	tester, err := helmtest.New(c.config, helmtest.Options{})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		return tester.Close(ctx)
+	})
+	return func(spec v1alpha1.Gate) (gate.Gate, error) {
+		switch {
+		case spec.HTTP != nil:
+			return prober.Gate(spec)
+		case spec.HelmTest != nil:
+			return tester.Gate(spec)
+		}
+		return nil, fault.New(fault.Usage, "gate "+spec.DisplayName(), "is of no kind that this version knows").
+			WithHint("a release made by a newer sluice needs that one to deploy it")
+	}, nil
+}
+
+// apiServerOf is the way to Services through the API server's proxy.
+func apiServerOf(config *rest.Config) (*http.APIServer, error) {
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, err
+	}
+	return &http.APIServer{Base: base, Transport: transport}, nil
 }
