@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -8,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/sluice-dev/sluice/internal/config"
 )
 
 // FuzzLoad wants no panic, a place for every problem, and of an accepted file that what was understood, written out as JSON
-// (which is YAML) with its defaults, is accepted again and means the same.
+// (which is YAML) with its defaults, pleases the schema, is accepted again and means the same.
 func FuzzLoad(f *testing.F) {
 	dir := filepath.Dir(write(f, small))
 	f.Add([]byte(small))
@@ -21,7 +23,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(strings.ReplaceAll(small, "{direct: {}}", "{blueGreen: {traffic: {service: {}}, hold: 1m, keepOld: 1h}}")))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n"))
 	f.Add([]byte("- - ? |\n  x\n: >-\n y\n---\n..."))
-	path := filepath.Join(dir, "fuzz.yaml")
+	path, schema := filepath.Join(dir, "fuzz.yaml"), compileSchema(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		first, err := loadText(t, path, text)
 		if err != nil {
@@ -36,6 +38,13 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+		if err == nil {
+			err = schema.Validate(value)
+		}
+		if err != nil {
+			t.Errorf("what the loader accepts the schema refuses:\n%s\n%v", data, err)
+		}
 		second, err := loadText(t, path, []byte(strings.ReplaceAll(string(data), "${", "$${")))
 		if err != nil {
 			t.Fatalf("what was accepted is refused when written out:\n%s\n%v", data, err)
@@ -44,6 +53,23 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("what was accepted means something else when written out (-first +second)\n%s", diff)
 		}
 	})
+}
+
+func compileSchema(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("sluice.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("sluice.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
 }
 
 func loadText(t *testing.T, path string, text []byte) (*config.File, error) {
