@@ -66,8 +66,8 @@ func chartArtifact(c build.Chart) registry.Artifact {
 	}
 }
 
-// Load pulls a release with its values files and its chart. It fails with fault.NotFound where the release does not exist, and with
-// fault.Fatal where it is incomplete, altered, or written by a version of sluice that this one does not understand.
+// Load pulls a release with its values files and its chart. It fails with fault.NotFound where the release does not exist, with
+// fault.Usage where the reference names something else, and with fault.Fatal where the release is incomplete, altered, or written by a version of sluice that this one does not understand.
 func Load(ctx context.Context, reg registry.Registry, ref string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
 	op := "load release " + ref
 	artifact, pinned, err := pull(ctx, reg, op, ref)
@@ -114,7 +114,7 @@ func pull(ctx context.Context, reg registry.Registry, op, ref string) (registry.
 // assemble reads the parts of a release artifact.
 func assemble(a registry.Artifact) (*v1alpha1.Release, error) {
 	if a.Type != ArtifactType && a.Config.MediaType != ArtifactType {
-		return nil, fault.New(fault.Fatal, "", "it is no release of this version of sluice, but %q", firstOf(a.Type, a.Config.MediaType)).
+		return nil, fault.New(fault.Usage, "", "it is no release of this version of sluice, but %q", firstOf(a.Type, a.Config.MediaType)).
 			WithHint("give the reference that `sluice build` printed")
 	}
 	rel, err := decode(a.Config.Data)

@@ -24,7 +24,7 @@ func (m *Maker) version(ctx context.Context, req MakeRequest) (string, v1alpha1.
 	}
 	version, source, err := m.Version(ctx, req.Dir, req.Service)
 	switch {
-	case req.Version != "" && (fault.Is(err, fault.NotFound) || fault.Is(err, fault.Usage)):
+	case req.Version != "" && fault.Is(err, fault.Usage):
 		// Told the version, it does not matter that none can be derived.
 		return req.Version, source, nil
 	case err != nil:
@@ -48,7 +48,12 @@ func (m *Maker) Version(ctx context.Context, dir, service string) (string, v1alp
 	const op = "derive the version"
 	checkout, err := m.Sources.Describe(ctx, dirOr(dir))
 	if err != nil {
-		return "", v1alpha1.Source{}, &fault.Error{Op: op, Kind: fault.KindOf(err), Err: err, Hint: "give the version with --version"}
+		kind := fault.KindOf(err)
+		if kind == fault.NotFound {
+			// Nothing that was named is missing: what lacks is a version.
+			kind = fault.Usage
+		}
+		return "", v1alpha1.Source{}, &fault.Error{Op: op, Kind: kind, Err: err, Hint: "give the version with --version"}
 	}
 	source := v1alpha1.Source{Commit: checkout.Commit, Dirty: checkout.Changed != "", Time: checkout.Time.UTC()}
 	tag, version := newest(checkout.Tags, service)
