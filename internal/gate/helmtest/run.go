@@ -89,7 +89,7 @@ func (t *Tester) execute(r *run) outcome {
 		t.cleanUp(r)
 		return outcome{err: fault.Wrap(fault.Interrupted, "run the tests of release "+r.release, r.ctx.Err())}
 	}
-	result := t.judge(r, watching, err)
+	result := t.judge(watching, r, err)
 	// The pods go, as far as their policy says, only now that they have been looked at. Whether they went decides nothing:
 	// after a failed test the returned error is that test's.
 	_ = shutdown()
@@ -123,7 +123,7 @@ func (r *run) read(cfg *action.Configuration) error {
 func isTest(hook *releasev1.Hook) bool { return slices.Contains(hook.Events, releasev1.HookTest) }
 
 // judge turns Helm's error into a verdict by what the pods say; where they say nothing, it could not find out.
-func (t *Tester) judge(r *run, watching context.Context, err error) outcome {
+func (t *Tester) judge(watching context.Context, r *run, err error) outcome {
 	if err == nil {
 		names := make([]string, 0, len(r.tests()))
 		for _, hook := range r.tests() {

@@ -112,7 +112,8 @@ func cause(err error) error {
 	return err
 }
 
-// refusal is the API server's own word that we may not use its proxy.
+// refusal is the API server's own word that we may not use its proxy. Where the body is not in its format, the service
+// itself said so.
 func refusal(a answer) error {
 	if a.status != http.StatusForbidden && a.status != http.StatusUnauthorized {
 		return nil
@@ -121,8 +122,7 @@ func refusal(a answer) error {
 		Kind    string `json:"kind"`
 		Message string `json:"message"`
 	}
-	if err := json.Unmarshal(a.body, &status); err != nil || status.Kind != "Status" {
-		// Not the API server's format: the service itself said so.
+	if json.Unmarshal(a.body, &status) != nil || status.Kind != "Status" {
 		return nil
 	}
 	return fault.New(fault.Unreachable, "reach the Service through the API server", "%s", status.Message).
