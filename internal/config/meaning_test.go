@@ -68,6 +68,7 @@ func TestProblemsOfServices(t *testing.T) {
 }
 
 func TestProblemsOfEnvironments(t *testing.T) {
+	both := small[strings.Index(small, "    cluster: {context"):]
 	for _, c := range []change{
 		{"an environment in capitals", "  prod:\n", "  Prod:\n", []string{"21:3: environments.Prod: the environment's name " + noLabel}},
 		{"after an unknown one", "after: [dev]", "after: [dev, stage]", []string{`22:18: environments.prod.after[1]: there is no environment "stage"; known: dev`}},
@@ -78,6 +79,11 @@ func TestProblemsOfEnvironments(t *testing.T) {
 		{"one namespace for two", "calculator-prod", "calculator-dev", []string{
 			"24:16: environments.prod.namespace: is the namespace of dev too, in the same cluster; give each environment its own namespace"}},
 		{"one namespace in two clusters", "{context: sluice-local}\n    namespace: calculator-prod", "{context: other}\n    namespace: calculator-dev", nil},
+		{"one namespace, one cluster by two contexts", both, strings.NewReplacer("sluice-local", "a, identity: https://api", "calculator-prod", "calculator-dev").Replace(
+			strings.Replace(both, "sluice-local", "b, identity: https://api", 1)), []string{
+			"24:16: environments.prod.namespace: is the namespace of dev too, in the same cluster; give each environment its own namespace"}},
+		{"one namespace, two clusters by one context", both, strings.NewReplacer("sluice-local", "a, identity: https://api", "calculator-prod", "calculator-dev").Replace(
+			strings.Replace(both, "sluice-local", "a, identity: https://other", 1)), nil},
 		{"a namespace that is no label", "calculator-prod", "calculator_prod", []string{`24:16: environments.prod.namespace: "calculator_prod" ` + noLabel}},
 		{"a namespace that is too long", "calculator-prod", strings.Repeat("a", 64), []string{
 			`24:16: environments.prod.namespace: "` + strings.Repeat("a", 64) + `" is 64 characters long; at most 63 are allowed`}},

@@ -99,6 +99,7 @@ func TestProblemsOfType(t *testing.T) {
 			"10:18: services.calculator.imageValues: must be keys and values, not a list"}},
 		{"a fraction", "weight: 20", "weight: 20.5", []string{"28:39: environments.prod.strategy.canary.steps[1].weight: must be a whole number, not the number 20.5"}},
 		{"a number beyond all", "weight: 20", "weight: 99999999999999999999", []string{"28:39: environments.prod.strategy.canary.steps[1].weight: must be a whole number, not the string \"99999999999999999999\""}},
+		{"a number beyond a machine's", "weight: 20", "weight: 18446744073709551615", []string{"28:39: environments.prod.strategy.canary.steps[1].weight: must be a whole number, not the number 18446744073709551615"}},
 		{"a string as a truth", "{context: sluice-local}", `{inCluster: "true"}`,
 			[]string{`13:26: environments.dev.cluster.inCluster: must be true or false, not the string "true"; write it without quotes`}},
 		{"a number as a duration", "keepOld: 30m", "keepOld: 30", []string{`29:18: environments.prod.strategy.canary.keepOld: must be a string, not the number 30; put it in quotes: "30"`}},
