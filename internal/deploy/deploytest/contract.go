@@ -43,6 +43,7 @@ func Contract(t *testing.T, subject func(t *testing.T) Subject) {
 		{"two slots live side by side", testSlots},
 		{"the same deployment again changes nothing that serves", testRepeat},
 		{"retire keeps the release and deploy brings it back", testRetire},
+		{"restore brings a retired slot back", testRestoreRetired},
 		{"remove leaves nothing", testRemove},
 		{"an older generation is refused", testFence},
 		{"a crashing release is told by a fatal fact", testFacts},
@@ -158,6 +159,20 @@ func testRetire(t *testing.T, s Subject) {
 	s.deploy(t, s.request(v1alpha1.SlotBlue, v1alpha1.SlotGreen, s.Good, 2, 2))
 	if back := s.ready(t, v1alpha1.SlotBlue, s.Good.Digest); back.Desired != before.Desired {
 		t.Errorf("deployed again with %d replicas, before it were %d", back.Desired, before.Desired)
+	}
+}
+
+func testRestoreRetired(t *testing.T, s Subject) {
+	s.deploy(t, s.request(v1alpha1.SlotBlue, v1alpha1.SlotNone, s.Good, 1, 1))
+	before := s.ready(t, v1alpha1.SlotBlue, s.Good.Digest)
+	s.retire(t, v1alpha1.SlotBlue, v1alpha1.SlotGreen, false, 2)
+	req := s.request(v1alpha1.SlotBlue, v1alpha1.SlotGreen, Release{Ref: s.Good.Ref, Digest: s.Good.Digest}, 2, 2)
+	req.Restore = &v1alpha1.ReturnTarget{
+		Slot: v1alpha1.SlotBlue, DeployDigest: s.Good.Digest, Release: s.Good.Ref, HelmRevision: before.HelmRevision,
+	}
+	s.deploy(t, req)
+	if back := s.ready(t, v1alpha1.SlotBlue, s.Good.Digest); back.Desired != before.Desired || back.Release != s.Good.Ref {
+		t.Errorf("restored %+v, before it was %+v", back, before)
 	}
 }
 

@@ -25,29 +25,8 @@ func (s *session) deploy(req deploy.Request) error {
 	if err != nil {
 		return err
 	}
-	if b.shape == slotted && req.Live == v1alpha1.SlotDirect {
-		if err := s.takeOver(b); err != nil {
-			return err
-		}
-	}
-	if err := s.applyShared(b); err != nil {
+	if err := s.prepare(b, name); err != nil {
 		return err
-	}
-	if b.done, err = s.finishHooks(b, name); err != nil {
-		return err
-	}
-	if err := s.clear(name); err != nil {
-		return err
-	}
-	if b.shape != whole && req.Live != v1alpha1.SlotNone && leavesReplicas(b.own) {
-		if err := s.pinLive(req.Live.HelmRelease(req.Service)); err != nil {
-			return err
-		}
-	}
-	if b.shape == whole {
-		if err := s.keepDirectServices(b); err != nil {
-			return err
-		}
 	}
 	if err := s.apply(b, name); err != nil {
 		return err
@@ -56,11 +35,42 @@ func (s *session) deploy(req deploy.Request) error {
 		if err := s.forgetShared(); err != nil {
 			return err
 		}
+		if b.fresh {
+			return nil
+		}
 	}
-	if b.shape == whole && req.Live == v1alpha1.SlotNone || !leavesReplicas(b.own) {
+	if !leavesReplicas(b.own) {
 		return nil
 	}
 	return s.restoreReplicas(name, b.wants)
+}
+
+// prepare makes room for the slot's release: nothing of it is applied yet, and every step may be repeated.
+func (s *session) prepare(b *blueprint, name string) error {
+	live := b.req.Live.HelmRelease(b.req.Service)
+	if b.shape == slotted && b.req.Live == v1alpha1.SlotDirect {
+		if err := s.takeOver(b); err != nil {
+			return err
+		}
+	}
+	if err := s.applyShared(b); err != nil {
+		return err
+	}
+	done, err := s.finishHooks(b, name)
+	if err != nil {
+		return err
+	}
+	b.done = done
+	if err := s.clear(name); err != nil {
+		return err
+	}
+	if b.shape == whole {
+		return s.keepDirectServices(b)
+	}
+	if b.fresh || !leavesReplicas(b.own) {
+		return nil
+	}
+	return s.pinLive(live)
 }
 
 // apply installs or upgrades the slot's Helm release and runs the chart's hooks.
@@ -78,6 +88,7 @@ func (s *session) apply(b *blueprint, name string) error {
 	}
 	logs := newHookLogs()
 	cfg.HookOutputFunc = logs.writer
+	s.created = false
 	v, err := values(b.req, b.req.Slot)
 	if err != nil {
 		return err
@@ -91,6 +102,10 @@ func (s *session) apply(b *blueprint, name string) error {
 		_, err = s.newUpgrade(cfg, b, description).RunWithContext(s.ctx, name, c, v)
 	} else {
 		_, err = s.newInstall(cfg, b, name, description).RunWithContext(s.ctx, c, v)
+	}
+	if err != nil && !s.created && s.ctx.Err() == nil && unclassified(err) {
+		// Helm gave up before its first write: the chart is wrong, and will be wrong again.
+		return fault.New(fault.Fatal, "chart", "%w", err).WithHint("nothing was applied; correct the chart and release again")
 	}
 	return logs.explain(err)
 }

@@ -28,6 +28,14 @@ func classify(ctx context.Context, op string, err error) error {
 	return &fault.Error{Op: op, Kind: kindOf(err), Err: err, Hint: hintOf(err)}
 }
 
+// unclassified says that nobody knows the error: it comes neither from the API server, nor the network, nor Sluice.
+func unclassified(err error) bool {
+	var known *fault.Error
+	var status apierrors.APIStatus
+	var network net.Error
+	return !errors.As(err, &known) && !errors.As(err, &status) && !errors.As(err, &network) && !errors.Is(err, driver.ErrReleaseExists)
+}
+
 func kindOf(err error) fault.Kind {
 	var network net.Error
 	var refused *url.Error
@@ -36,6 +44,9 @@ func kindOf(err error) fault.Kind {
 		return fault.Conflict
 	case apierrors.IsUnauthorized(err):
 		return fault.Unreachable
+	case apierrors.IsNotFound(err):
+		// Objects are created where they are missing; what is missing for good is the namespace or a kind.
+		return fault.NotFound
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
 		return fault.Fatal
 	case apierrors.IsConflict(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsInternalError(err),
@@ -52,6 +63,8 @@ func hintOf(err error) string {
 	switch {
 	case apierrors.IsUnauthorized(err):
 		return "the cluster does not accept the credentials; log in again"
+	case apierrors.IsNotFound(err):
+		return "create the namespace, or install what defines the kind"
 	case apierrors.IsForbidden(err):
 		return "the account may not do this, or a quota or policy of the cluster forbids it"
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):

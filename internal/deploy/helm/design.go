@@ -19,6 +19,9 @@ func (s *session) design(req deploy.Request) (*blueprint, error) {
 		return nil, fault.New(fault.Internal, "deploy", "a request without a release")
 	}
 	name := req.Slot.HelmRelease(req.Service)
+	if err := refuseName(req); err != nil {
+		return nil, err
+	}
 	last, installed := s.history.last(name)
 	b := &blueprint{
 		req: req, shape: shapeOf(req), fresh: req.Live == v1alpha1.SlotNone, upgrade: s.history.present(name),
@@ -51,6 +54,21 @@ func (s *session) design(req deploy.Request) (*blueprint, error) {
 		return nil, err
 	}
 	return b, s.compare(b, revision)
+}
+
+// maxReleaseName is Helm's limit.
+const maxReleaseName = 53
+
+func refuseName(req deploy.Request) error {
+	longest := req.Slot.HelmRelease(req.Service)
+	if req.Slot != v1alpha1.SlotDirect {
+		longest = sharedRelease(req.Service)
+	}
+	if len(longest) <= maxReleaseName {
+		return nil
+	}
+	return fault.New(fault.Usage, "names", "the Helm release %s would have %d characters, Helm allows %d", longest, len(longest), maxReleaseName).
+		WithHint("give the service a shorter name")
 }
 
 func shapeOf(req deploy.Request) shape {
@@ -194,15 +212,16 @@ func outside(scope deploy.Scope, o object) (json.RawMessage, error) {
 
 // compare looks for what the two slots, and what was there before them, would fight over.
 func (s *session) compare(b *blueprint, revision int) error {
-	switch {
-	case b.shape == whole:
+	switch b.shape {
+	case whole:
 		return nil
-	case b.shape == taken:
+	case taken:
 		live, err := s.renderSlot(b.req, b.req.Live, revision, b.upgrade)
 		if err != nil {
 			return err
 		}
 		return s.measure(b, live)
+	case slotted:
 	}
 	other := v1alpha1.SlotBlue
 	if b.req.Slot == v1alpha1.SlotBlue {

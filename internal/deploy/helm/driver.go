@@ -63,7 +63,11 @@ func (l *labelled) Create(key string, rls release.Releaser) error {
 	}
 	maps.Copy(labels, l.labels)
 	rel.Labels = labels
-	return l.Driver.Create(key, rel)
+	if err := l.Driver.Create(key, rel); err != nil {
+		return err
+	}
+	l.session.created = true
+	return nil
 }
 
 func isSluices(label string) bool { return strings.HasPrefix(label, "sluice.dev/") }

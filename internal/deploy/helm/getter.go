@@ -2,6 +2,7 @@ package helm
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"sync"
 
@@ -26,8 +27,6 @@ const helmManager = "helm"
 type getter struct {
 	config    *rest.Config
 	namespace string
-	// ctx bounds every request.
-	ctx context.Context
 
 	mu        sync.Mutex
 	discovery discovery.CachedDiscoveryInterface
@@ -136,5 +135,6 @@ func newActions(s *session, labels map[string]string, caps *common.Capabilities)
 	cfg.KubeClient = client
 	cfg.Capabilities = caps.Copy()
 	cfg.Releases = releases
+	cfg.HookOutputFunc = func(_, _, _ string) io.Writer { return io.Discard }
 	return cfg, nil
 }

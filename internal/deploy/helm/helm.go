@@ -90,6 +90,8 @@ type session struct {
 	getter  *getter
 	caps    *capabilities
 	stamp   stamp
+	// created says that a revision was written since it was last reset.
+	created bool
 	close   context.CancelFunc
 }
 

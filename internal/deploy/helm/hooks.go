@@ -17,12 +17,15 @@ func (b *blueprint) adaptHook(o object) bool {
 	out := b.events(events)
 	if b.done[o.id()] {
 		// Finished by an act that was cut off; it runs once per release.
-		out = slices.DeleteFunc(out, func(e string) bool { return acting(e) })
+		out = slices.DeleteFunc(out, acting)
 	}
 	if len(out) == 0 {
 		return false
 	}
 	annotate(o, releasev1.HookAnnotation, strings.Join(out, ","))
+	if !slices.ContainsFunc(out, acting) {
+		return true
+	}
 	// Helm hands over the log of a failed hook before a delete policy takes it away.
 	policies := splitList(o.GetAnnotations()[releasev1.HookOutputLogAnnotation])
 	if failed := string(releasev1.HookOutputOnFailed); !slices.Contains(policies, failed) {

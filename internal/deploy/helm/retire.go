@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -120,39 +121,11 @@ func (s *session) giveBack() error {
 	if err != nil {
 		return err
 	}
-	objects, err := parseDocuments("", rel.Manifest)
+	kept, back, config, err := s.given(rel.Manifest, last)
 	if err != nil {
 		return err
 	}
-	config := find(objects, "ConfigMap", routesName(name, v1alpha1.SlotDirect))
-	routes, err := readRoutes(config)
-	if err != nil {
-		return err
-	}
-	shared, err := s.storedShared()
-	if err != nil {
-		return err
-	}
-	back, err := given(routes)
-	if err != nil {
-		return err
-	}
-	back = append(shared, back...)
-	if err := s.applyOwned(name, back); err != nil {
-		return err
-	}
-	for i := range routes.Services {
-		routes.Services[i].SlotService = routes.Services[i].Name
-	}
-	release, err := s.knownRelease(objects)
-	if err != nil {
-		return err
-	}
-	plainConfig, err := routesConfig(s.scope, v1alpha1.SlotDirect, last.rollout(), last.digest(), release, routes)
-	if err != nil {
-		return err
-	}
-	if err := s.applyOwned(name, []object{plainConfig}); err != nil {
+	if err := s.applyOwned(name, append(slices.Clone(back), config)); err != nil {
 		return err
 	}
 	if err := s.unkeep(back); err != nil {
@@ -160,10 +133,40 @@ func (s *session) giveBack() error {
 	}
 	labels := last.own()
 	delete(labels, labelTaken)
-	if err := s.rewriteRelease(rel, append(append(without(objects, config), plainConfig), back...), labels, "routes given back by Sluice"); err != nil {
+	if err := s.rewriteRelease(rel, append(append(kept, config), back...), labels, "routes given back by Sluice"); err != nil {
 		return err
 	}
 	return s.forgetShared()
+}
+
+// given parts what a taken-over direct release becomes: what it holds already, what returns to it, and its new ConfigMap.
+func (s *session) given(manifest string, last revision) (kept, back []object, config object, err error) {
+	objects, err := parseDocuments("", manifest)
+	if err != nil {
+		return nil, nil, object{}, err
+	}
+	before := find(objects, "ConfigMap", routesName(s.scope.Service, v1alpha1.SlotDirect))
+	routes, err := readRoutes(before)
+	if err != nil {
+		return nil, nil, object{}, err
+	}
+	shared, err := s.storedShared()
+	if err != nil {
+		return nil, nil, object{}, err
+	}
+	outer, err := manifests(routes)
+	if err != nil {
+		return nil, nil, object{}, err
+	}
+	for i := range routes.Services {
+		routes.Services[i].SlotService = routes.Services[i].Name
+	}
+	release, err := s.knownRelease(objects)
+	if err != nil {
+		return nil, nil, object{}, err
+	}
+	config, err = routesConfig(s.scope, v1alpha1.SlotDirect, last.rollout(), last.digest(), release, routes)
+	return without(objects, before), append(shared, outer...), config, err
 }
 
 func readRoutes(config object) (v1alpha1.Routes, error) {
@@ -181,8 +184,8 @@ func readRoutes(config object) (v1alpha1.Routes, error) {
 	return routes, nil
 }
 
-// given are the objects that return into the direct release: Services before the routes that name them.
-func given(routes v1alpha1.Routes) ([]object, error) {
+// manifests are the objects that return into the direct release: Services before the routes that name them.
+func manifests(routes v1alpha1.Routes) ([]object, error) {
 	var out []object
 	add := func(manifest json.RawMessage) error {
 		u := &unstructured.Unstructured{}

@@ -161,9 +161,13 @@ func (s *session) pinLive(release string) error {
 // unpin gives all HPAs of the service back to their charts.
 func (s *session) unpin() error {
 	return s.eachHPA(func(h *autoscalingv2.HorizontalPodAutoscaler) error {
-		before, err := strconv.ParseInt(h.Annotations[annotationMinReplicas], 10, 32)
+		pinned, ok := h.Annotations[annotationMinReplicas]
+		if !ok {
+			return nil
+		}
+		before, err := strconv.ParseInt(pinned, 10, 32)
 		if err != nil {
-			return nil // not pinned
+			return fmt.Errorf("annotation %s of HorizontalPodAutoscaler %s/%s: %w", annotationMinReplicas, h.Namespace, h.Name, err)
 		}
 		return s.patchHPA(h.Name, int32(before), nil)
 	})
