@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/local/internal/cgroup"
@@ -50,7 +52,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case code == exitInterrupted:
 		fmt.Fprintln(stderr, "sluice-local: interrupted; 'sluice local up' goes on, 'sluice local down' cleans up")
 	case err != nil:
-		fmt.Fprintln(stderr, "sluice-local:", err)
+		for _, line := range strings.Split(err.Error(), "\n") {
+			fmt.Fprintln(stderr, "sluice-local:", line)
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			fmt.Fprintln(stderr, "sluice-local: a node belongs to root; run the command with sudo")
+		}
 	}
 	return code
 }
@@ -64,7 +71,7 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.Is(err, errUsage) || errors.Is(err, cluster.ErrSettings):
 		return exitUsage
 	case errors.Is(err, requirement.ErrMissing) || errors.Is(err, cgroup.ErrUnsupported) ||
-		errors.Is(err, cluster.ErrForeign) || errors.Is(err, component.ErrNoGo):
+		errors.Is(err, cluster.ErrForeign) || errors.Is(err, component.ErrNoGo) || errors.Is(err, fs.ErrPermission):
 		return exitMissing
 	}
 	return exitInternal
@@ -83,6 +90,13 @@ pinned Go modules on the first start (about ten minutes on two cores) and kept i
 ` + exitCodes,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error { return opts.complete(command) },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%w: unknown command %q; there are up, down and status", errUsage, args[0])
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)

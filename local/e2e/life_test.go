@@ -1,0 +1,143 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func (n *node) upAgainStartsNothing(t *testing.T) {
+	before := n.pids(t)
+	n.up(t)
+	after := n.pids(t)
+	for name, pid := range before {
+		if after[name] != pid || pid == 0 {
+			t.Errorf("%s was process %d and is %d", name, pid, after[name])
+		}
+	}
+}
+
+// upRepairs kills each daemon alone, then all at once, and wants the pods' answers afterwards.
+func (n *node) upRepairs(t *testing.T) {
+	var all []string
+	for name := range n.pids(t) {
+		all = append(all, name)
+	}
+	sort.Strings(all)
+	for _, victims := range [][]string{{"kube-apiserver"}, {"containerd"}, {"etcd", "traefik"}, all} {
+		pids := n.pids(t)
+		for _, name := range victims {
+			if err := syscall.Kill(pids[name], syscall.SIGKILL); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		// A process takes a moment to die.
+		eventually(t, "status notices the death of "+strings.Join(victims, ", "), func() (bool, string) {
+			status := n.status(t)
+			return status["running"] == false && status["ready"] == false, "running"
+		})
+		n.up(t)
+		eventually(t, "answers after the death of "+strings.Join(victims, ", "), func() (bool, string) {
+			status, body := get(t, "nginx.e2e.localhost", "/", "canary", "always")
+			return status == 200, body
+		})
+	}
+}
+
+func (n *node) refusesOtherSettings(t *testing.T) {
+	_, err := n.try(t, "up", "--http-port", "9999")
+	if err == nil || !strings.Contains(err.Error(), "exit status 2") || !strings.Contains(err.Error(), "has 8080") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// interrupt stops an up at several moments; down must then leave nothing.
+func (n *node) interrupt(t *testing.T, before string) {
+	for _, after := range []time.Duration{50 * time.Millisecond, time.Second, 2 * time.Second} {
+		command := exec.CommandContext(t.Context(), n.binary, "up", "--state", n.state, "--name", n.name, "--network", "10.197.0.0/16")
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(after)
+		if err := command.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		_ = command.Wait()
+		if code := command.ProcessState.ExitCode(); code != 130 && code != -1 {
+			t.Errorf("interrupted after %s: exit %d, want 130", after, code)
+		}
+		n.run(t, "down")
+		if left := n.traces(t); left != before {
+			t.Errorf("interrupted after %s and taken down, this is left:\n%s\nbefore:\n%s", after, left, before)
+		}
+	}
+}
+
+// traces describes everything of this machine that a node could leave something in.
+func (n *node) traces(t *testing.T) string {
+	t.Helper()
+	var lines []string
+	for _, command := range [][]string{
+		{"ip", "-o", "-details", "link"}, {"ip", "-o", "address"}, {"ip", "route"}, {"ip", "rule"}, {"nft", "list", "ruleset"},
+		{"sysctl", "net.ipv4.ip_forward", "vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops"},
+	} {
+		out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", command, err, out)
+		}
+		lines = append(lines, string(out))
+	}
+	for _, pattern := range []string{
+		filepath.Dir(n.state) + "/*", "/sys/fs/cgroup/" + n.name, "/sys/fs/cgroup/*/" + n.name, "/var/lib/cni/results/" + n.name + "*", "/run/netns/*",
+	} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, found...)
+	}
+	return strings.Join(append(append(lines, n.mounts(t)...), n.processes(t)...), "\n")
+}
+
+func (n *node) mounts(t *testing.T) []string {
+	t.Helper()
+	content, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own []string
+	for _, line := range strings.Split(string(content), "\n") {
+		if strings.Contains(line, n.state) {
+			own = append(own, line)
+		}
+	}
+	return own
+}
+
+// processes lists those with the node's folder in their arguments or its control group in theirs.
+func (n *node) processes(t *testing.T) []string {
+	t.Helper()
+	folders, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own []string
+	for _, folder := range folders {
+		arguments, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
+		if len(arguments) == 0 {
+			continue // A kernel thread, or dead and not yet fetched by the init process.
+		}
+		groups, _ := os.ReadFile(filepath.Join(folder, "cgroup"))
+		if strings.Contains(string(arguments), n.state) || strings.Contains(string(groups), "/"+n.name+"/") {
+			own = append(own, filepath.Base(folder)+" "+strings.ReplaceAll(string(arguments), "\x00", " "))
+		}
+	}
+	return own
+}
