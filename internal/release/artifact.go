@@ -72,8 +72,8 @@ func Load(ctx context.Context, reg registry.Registry, ref string) (*v1alpha1.Rel
 	op := "load release " + ref
 	artifact, pinned, err := pull(ctx, reg, op, ref)
 	if fault.Is(err, fault.NotFound) {
-		e := &fault.Error{Op: op, Kind: fault.NotFound, Err: err}
-		return nil, v1alpha1.ReleaseRef{}, e.WithHint("`sluice build` makes one and prints its reference")
+		return nil, v1alpha1.ReleaseRef{}, fault.New(fault.NotFound, op, "it does not exist").
+			WithHint("`sluice build` makes one and prints its reference")
 	}
 	if err != nil {
 		return nil, v1alpha1.ReleaseRef{}, err
@@ -102,7 +102,7 @@ func Load(ctx context.Context, reg registry.Registry, ref string) (*v1alpha1.Rel
 func pull(ctx context.Context, reg registry.Registry, op, ref string) (registry.Artifact, string, error) {
 	artifact, pinned, err := reg.Pull(ctx, ref)
 	if err != nil {
-		return registry.Artifact{}, "", wrap(op, err)
+		return registry.Artifact{}, "", err
 	}
 	if want := digestOf(ref); want != "" && want != digestOf(pinned) {
 		return registry.Artifact{}, "", fault.New(fault.Fatal, op, "the registry answered with %s", digestOf(pinned)).

@@ -86,7 +86,7 @@ func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release
 	}
 	pushed, err := m.Registry.Push(ctx, artifact, names.release, Tag(rel.Version))
 	if err != nil {
-		return rel, ref, wrap("push the release", err)
+		return rel, ref, err
 	}
 	req.Progress("released " + pushed)
 	ref = v1alpha1.ReleaseRef{Ref: pushed, Digest: digestOf(pushed), Version: rel.Version}
@@ -105,7 +105,7 @@ type prepared struct {
 func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release) (prepared, error) {
 	chart, err := m.Charts.Pack(ctx, within(req.Dir, rel.Spec.Chart), rel.Version)
 	if err != nil {
-		return prepared{}, wrap("pack the chart", err)
+		return prepared{}, err
 	}
 	req.Progress("packed chart " + chart.Name + " " + rel.Version)
 	p := prepared{
@@ -118,7 +118,7 @@ func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release)
 		p.images[name] = imageRepository(req.Project.Registry, rel.Service, name)
 	}
 	if err := m.Registry.Check(ctx, p.release); err != nil {
-		return prepared{}, wrap("reach the registry", err)
+		return prepared{}, err
 	}
 	return p, nil
 }
@@ -157,7 +157,7 @@ func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, layo
 	err := m.each(ctx, keys(layouts), func(ctx context.Context, name string) error {
 		ref, err := m.Registry.PushLayout(ctx, layouts[name].Path, p.images[name], Tag(rel.Version))
 		if err != nil {
-			return wrap("push image "+name, err)
+			return err
 		}
 		if got := digestOf(ref); got != layouts[name].Digest {
 			return fault.New(fault.Internal, "push image "+name, "the registry holds %s, but %s was built", got, layouts[name].Digest)
@@ -173,7 +173,7 @@ func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, layo
 	}
 	rel.ChartArchive = p.chart.Archive
 	if rel.Chart, err = m.Registry.Push(ctx, chartArtifact(p.chart), p.charts, Tag(rel.Version)); err != nil {
-		return wrap("push the chart", err)
+		return err
 	}
 	req.Progress("pushed " + rel.Chart)
 	return nil

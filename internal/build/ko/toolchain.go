@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -18,6 +19,9 @@ import (
 
 // maxOutput is how much of a failed build is told, from its end, in bytes.
 const maxOutput = 4000
+
+// grace is what the toolchain gets to end after an interrupt.
+const grace = 5 * time.Second
 
 // toolchain runs the go program for one package, in its folder, so that the module's own go.mod (and go.work) decide.
 type toolchain struct {
@@ -81,6 +85,9 @@ func (t toolchain) compile(ctx context.Context, platform v1.Platform, binary str
 // run runs go for a platform. What it says of a failure is the error: it names file and line.
 func (t toolchain) run(ctx context.Context, platform v1.Platform, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, t.program, args...)
+	// Asked to end, it takes its temporary files along; what does not end then is killed.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = grace
 	cmd.Dir = t.dir
 	cmd.Env = platformEnviron(t.environ, platform)
 	var stdout, stderr bytes.Buffer

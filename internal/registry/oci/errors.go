@@ -49,7 +49,7 @@ func classify(op, host string, err error) error {
 func classifyAnswer(op, host string, answer *transport.Error) error {
 	switch code := answer.StatusCode; {
 	case code == http.StatusNotFound:
-		return fault.New(fault.NotFound, op, "it does not exist: %w", answer)
+		return fault.New(fault.NotFound, op, "it does not exist")
 	case isDenied(answer):
 		return fault.New(fault.Unreachable, op, "the registry refuses the credentials: %w", answer).
 			WithHint("log in with `docker login %s` (for an Azure registry `az acr login`), with an account that may push there", host)
