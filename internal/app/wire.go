@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -16,6 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/store/kube"
 	"github.com/sluice-dev/sluice/internal/traffic"
+	"github.com/sluice-dev/sluice/internal/traffic/gateway"
 	"github.com/sluice-dev/sluice/internal/traffic/nginx"
 	"github.com/sluice-dev/sluice/internal/traffic/service"
 )
@@ -49,9 +51,14 @@ func (a *App) wire(p *Place, c *cluster) error {
 }
 
 func (a *App) routers(c *cluster) (map[v1alpha1.Router]traffic.Router, error) {
+	objects, err := dynamic.NewForConfig(c.config)
+	if err != nil {
+		return nil, fault.Wrap(fault.Usage, "connect to the cluster", err)
+	}
 	callers := service.New(c.client, a.o.Now)
 	return map[v1alpha1.Router]traffic.Router{
 		v1alpha1.RouterService: callers,
+		v1alpha1.RouterGateway: gateway.New(objects, callers, a.o.Now),
 		v1alpha1.RouterNginx:   nginx.New(c.client, callers, a.o.Now),
 	}, nil
 }

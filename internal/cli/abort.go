@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -20,6 +21,9 @@ type backDocument struct {
 	// Driver is the run that takes it back, where it is not this one and not done yet.
 	Driver string `json:"driver,omitempty"`
 }
+
+// errTooLate says that a rollout was over before it could be taken back.
+var errTooLate = errors.New("it cannot be taken back any more")
 
 func newAbort(inv *invocation) *cobra.Command {
 	var env, reason string
@@ -79,7 +83,7 @@ func (inv *invocation) takeBack(ctx context.Context, place *app.Place, request v
 		return &backDocument{document: head("RollbackResult"), Rollout: r}, nil
 	}
 	if err == nil {
-		return nil, fault.New(fault.Refused, string(request.Kind), "rollout %d came too late to be taken back: it is %s", r.Number, r.Phase).
+		return nil, fault.New(fault.Refused, string(request.Kind), "rollout %d is %s: %w", r.Number, r.Phase, errTooLate).
 			WithHint("`sluice rollback %s --env %s` goes back to the release before it", place.Key.Service, place.Key.Environment)
 	}
 	_, err = inv.arrive(place, r, err)

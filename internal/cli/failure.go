@@ -47,9 +47,12 @@ func (inv *invocation) end(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
 	}
-	if ctx.Err() != nil && fault.ExitCode(err) == 1 {
-		// What breaks while everything is being cancelled broke because of that.
-		err = fault.Wrap(fault.Interrupted, "interrupted", err)
+	switch fault.ExitCode(err) {
+	case 1, 2, 8:
+		if ctx.Err() != nil {
+			// What breaks while everything is being cancelled broke because of that.
+			err = fault.Wrap(fault.Interrupted, "interrupted", err)
+		}
 	}
 	doc := errorDocument{
 		document: head("Error"), Reason: fault.KindOf(err).String(), ExitCode: fault.ExitCode(err),

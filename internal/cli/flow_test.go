@@ -150,7 +150,8 @@ func unfinishedRollout(t *testing.T) *world {
 	w.must(0, "run", "--version", "1.1.0", "--to", "dev")
 	w.gate = gatetest.NewScript(gatetest.Wait())
 	r := w.interruptAt(v1alpha1.Analyzing, "deploy", "calculator:1.1.0", "--env", "prod")
-	if r.code != 130 || !strings.Contains(r.stderr, "`sluice resume calculator --env prod`") {
+	if r.code != 130 || !strings.Contains(r.stderr, "`sluice resume calculator --env prod`") ||
+		!strings.Contains(r.stderr, "error: interrupted: calculator/prod #2 stays where it is: Analyzing step 1/2 (0 %)") {
 		t.Fatalf("ended with %d: %s", r.code, r.stderr)
 	}
 	w.gate = gatetest.NewScript(gatetest.Pass())
@@ -169,6 +170,23 @@ func TestInterruptedRolloutGoesOn(t *testing.T) {
 				t.Errorf("live is %s", version)
 			}
 		})
+	}
+}
+
+func TestRollbackAfterTheOldSlotWentAway(t *testing.T) {
+	w := newWorld(t)
+	w.must(0, "run", "--version", "1.0.0")
+	w.must(0, "run", "--version", "1.1.0")
+	w.now = w.now.Add(time.Hour)
+	status := decode[statusDocument](t, w.must(0, "status", "--env", "prod", "-o", "json").stdout)
+	if got := status.Environments[0].Next; got != "sluice resume calculator --env prod --wait" {
+		t.Errorf("next: %q", got)
+	}
+	// One tick of resume begins to retire the old slot, so that the record still says Settling while there is no way back by a shift.
+	w.must(0, "resume", "--env", "prod")
+	w.must(0, "rollback", "--env", "prod")
+	if _, version := w.live("prod"); version != "1.0.0" {
+		t.Errorf("live is %s; phases %s", version, w.phases("prod"))
 	}
 }
 

@@ -75,6 +75,20 @@ func TestTreeIsDrawnInPlace(t *testing.T) {
 	}
 }
 
+func TestWhatIsOverStaysAboveANote(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var out bytes.Buffer
+	tr := &tree{w: &out, now: func() time.Time { return now.Add(time.Hour) }, stop: func() {}}
+	r, _ := sample(now)
+	r.Phase, r.FinishedAt = v1alpha1.Succeeded, now
+	tr.Event(r, v1alpha1.Event{Message: "done"})
+	out.Reset()
+	tr.Note("next")
+	if text := out.String(); !strings.HasSuffix(text, "Succeeded  42s\n└─ done\nnext\n") {
+		t.Errorf("drawn %q", text)
+	}
+}
+
 func TestCut(t *testing.T) {
 	green := style{on: true}.good("ready")
 	for _, tt := range []struct {

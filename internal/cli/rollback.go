@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -57,11 +58,17 @@ func (inv *invocation) rollback(ctx context.Context, b Backend, place *app.Place
 	active, running := rollout.Active(records)
 	if running && takesBack(active, flags.to) {
 		doc, err := inv.takeBack(ctx, place, v1alpha1.Request{Kind: v1alpha1.RequestRollback, By: inv.by(), At: inv.Now(), Reason: flags.reason})
-		p.Stop()
-		if err != nil {
+		if err == nil {
+			p.Stop()
+			return inv.emit(doc, doc.summary)
+		}
+		if !errors.Is(err, errTooLate) {
 			return err
 		}
-		return inv.emit(doc, doc.summary)
+		// It was verified, and its old slot is gone: the way back is a new rollout.
+		if records, err = place.Store.List(ctx, place.Key); err != nil {
+			return err
+		}
 	}
 	target, err := rollbackTarget(records, place, flags.to)
 	if err != nil {

@@ -71,13 +71,15 @@ func (inv *invocation) run(ctx context.Context, file *config.File, service strin
 		return err
 	}
 	doc := runDocument{document: head("RunResult"), Release: describeRelease(release, ref)}
-	for _, environment := range path {
+	for i, environment := range path {
 		result, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: environment, wait: flags.wait})
 		if err != nil {
 			return err
 		}
 		doc.Results = append(doc.Results, result)
-		p.Note(oneLine(result.summary))
+		if i < len(path)-1 {
+			p.Note(oneLine(result.summary))
+		}
 	}
 	p.Stop()
 	return inv.emit(doc, func(w io.Writer) {

@@ -142,8 +142,8 @@ func (e *environmentStatus) record(r v1alpha1.Rollout, lock store.LockState, now
 	if e.KeptUntil = keptUntil(r); !e.KeptUntil.IsZero() {
 		state := "is kept until " + e.KeptUntil.UTC().Format(time.RFC3339)
 		if now.After(e.KeptUntil) && !alive {
-			state += ", which is over: `" + resume + "` or the next rollout retires it"
-			e.Next = resume
+			e.Next = resume + " --wait"
+			state += ", which is over: `" + e.Next + "` or the next rollout retires it"
 		}
 		e.Notes = append(e.Notes, fmt.Sprintf("slot %s %s", r.Return.Slot, state))
 	}

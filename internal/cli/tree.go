@@ -46,6 +46,11 @@ func (t *tree) Stop() {
 func (t *tree) Note(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.rollout.Phase.Final() {
+		// What is over stays above.
+		t.draw()
+		t.drawn, t.rollout = 0, v1alpha1.Rollout{}
+	}
 	t.erase()
 	fmt.Fprintln(t.w, strings.TrimRight(line, "\n"))
 	t.draw()
@@ -116,8 +121,12 @@ func (t *tree) draw() {
 
 func (t *tree) frame() []string {
 	r := t.rollout
+	until := t.now()
+	if r.Phase.Final() {
+		until = r.FinishedAt
+	}
 	title := fmt.Sprintf("%s %s → %s  #%d  %s  %s", t.style.strong(r.Service), r.Release.Version, t.style.strong(r.Environment), r.Number,
-		t.phase(r), t.style.dim(elapsed(t.now().Sub(r.CreatedAt))))
+		t.phase(r), t.style.dim(elapsed(until.Sub(r.CreatedAt))))
 	branches := []string{}
 	if r.Plan.Slots && t.seen.Traffic.Split.Weights != nil {
 		traffic := "traffic " + rollout.FormatSplit(t.seen.Traffic.Split)
