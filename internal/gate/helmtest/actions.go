@@ -24,11 +24,13 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// newActions is Helm's configuration for one run; its requests end with ctx.
-func newActions(ctx context.Context, config *rest.Config, namespace string, log slog.Handler) (*action.Configuration, error) {
+// newActions is Helm's configuration for one run; no request begins after ctx, and none writes that mayWrite refuses.
+func newActions(ctx context.Context, mayWrite func() error, config *rest.Config, namespace string, log slog.Handler) (*action.Configuration, error) {
 	bound := rest.CopyConfig(config)
 	// Helm creates and deletes without a context.
-	bound.Wrap(func(next http.RoundTripper) http.RoundTripper { return &bounded{ctx: ctx, next: next} })
+	bound.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &bounded{ctx: ctx, mayWrite: mayWrite, next: next}
+	})
 	client, err := kubernetes.NewForConfig(bound)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
@@ -76,16 +78,22 @@ func (d *readOnly) Query(labels map[string]string) ([]release.Releaser, error) {
 	return found, err
 }
 
-// bounded begins no request once its context is over.
+// bounded begins no request once its context is over, and no write that is refused.
 type bounded struct {
-	ctx  context.Context
-	next http.RoundTripper
+	ctx      context.Context
+	mayWrite func() error
+	next     http.RoundTripper
 }
 
 // RoundTrip implements http.RoundTripper.
 func (b *bounded) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err := b.ctx.Err(); err != nil {
 		return nil, err
+	}
+	if request.Method != http.MethodGet {
+		if err := b.mayWrite(); err != nil {
+			return nil, err
+		}
 	}
 	return b.next.RoundTrip(request)
 }

@@ -32,7 +32,7 @@ type Options struct {
 // Tester runs tests in the background and keeps what they came to, so that a gate made anew for every look finds its run.
 type Tester struct {
 	kube    kubernetes.Interface
-	actions func(ctx context.Context, namespace string) (*action.Configuration, error)
+	actions func(*run) (*action.Configuration, error)
 	ctx     context.Context
 	stop    context.CancelFunc
 
@@ -61,12 +61,12 @@ func New(config *rest.Config, o Options) (*Tester, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "connect to the cluster", err)
 	}
-	return newTester(client, func(ctx context.Context, namespace string) (*action.Configuration, error) {
-		return newActions(ctx, config, namespace, o.Log)
+	return newTester(client, func(r *run) (*action.Configuration, error) {
+		return newActions(r.ctx, r.mayWrite, config, r.namespace, o.Log)
 	}), nil
 }
 
-func newTester(client kubernetes.Interface, actions func(context.Context, string) (*action.Configuration, error)) *Tester {
+func newTester(client kubernetes.Interface, actions func(*run) (*action.Configuration, error)) *Tester {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Tester{kube: client, actions: actions, ctx: ctx, stop: stop, runs: map[place]*run{}}
 }
@@ -140,6 +140,7 @@ func (t *Tester) run(q question) (*run, error) {
 	}
 	before := t.runs[q.place]
 	if before != nil && before.question == q {
+		before.ask()
 		return before, nil
 	}
 	r := newRun(t.ctx, q)
@@ -153,6 +154,7 @@ func (t *Tester) run(q question) (*run, error) {
 		}
 		r.outcome = t.execute(r)
 	}()
+	go r.watch()
 	return r, nil
 }
 

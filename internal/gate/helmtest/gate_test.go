@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -37,6 +38,8 @@ type helmCluster struct {
 	create  error
 	end     chan error
 	created atomic.Int32
+	// run is the one that the cluster was last used by.
+	run atomic.Pointer[run]
 }
 
 func newHelmCluster() *helmCluster {
@@ -50,19 +53,22 @@ func (c *helmCluster) Create(kube.ResourceList, ...kube.ClientCreateOption) (*ku
 
 func (c *helmCluster) GetWaiterWithOptions(s kube.WaitStrategy, o ...kube.WaitOption) (kube.Waiter, error) {
 	w, err := c.PrintingKubeClient.GetWaiterWithOptions(s, o...)
-	return &waiter{Waiter: w, end: c.end}, err
+	return &waiter{Waiter: w, end: c.end, ctx: c.run.Load().ctx}, err
 }
 
 type waiter struct {
 	kube.Waiter
+	ctx context.Context
 	end chan error
 }
 
-// WatchUntilReady waits for the word how the test ended.
+// WatchUntilReady waits for the word how the test ended, as long as its run lasts.
 func (w *waiter) WatchUntilReady(_ kube.ResourceList, timeout time.Duration) error {
 	select {
 	case err := <-w.end:
 		return err
+	case <-w.ctx.Done():
+		return w.ctx.Err()
 	case <-time.After(timeout):
 		return context.DeadlineExceeded
 	}
@@ -84,7 +90,8 @@ func newFixture(t *testing.T, helm *helmCluster, hooks []*releasev1.Hook, object
 	if err := releases.Create(rel); err != nil {
 		t.Fatal(err)
 	}
-	tester := newTester(fake.NewClientset(objects...), func(context.Context, string) (*action.Configuration, error) {
+	tester := newTester(fake.NewClientset(objects...), func(r *run) (*action.Configuration, error) {
+		helm.run.Store(r)
 		cfg := action.NewConfiguration()
 		cfg.KubeClient, cfg.Releases = helm, releases
 		return cfg, nil
@@ -289,25 +296,93 @@ func TestLeftOversAreDeletedFirst(t *testing.T) {
 	}
 }
 
-func TestCloseEndsRunsAndDeletesTheirPods(t *testing.T) {
-	helm := newHelmCluster()
-	running := failedPod()
-	running.Status = corev1.PodStatus{Phase: corev1.PodRunning}
-	tester, _ := newFixture(t, helm, []*releasev1.Hook{testHook("Pod")}, running)
+func runningPod() *corev1.Pod {
+	pod := failedPod()
+	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning}
+	return pod
+}
+
+// begun asks once, and waits until the tests have been created.
+func begun(t *testing.T, tester *Tester, helm *helmCluster) *run {
+	t.Helper()
 	if _, _, err := newGate(t, tester).Check(t.Context(), subject()); err != nil {
 		t.Fatal(err)
 	}
-	tester.stop()
-	helm.end <- context.Canceled
+	for helm.created.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	return helm.run.Load()
+}
+
+func podIsThere(t *testing.T, tester *Tester) bool {
+	t.Helper()
+	_, err := tester.kube.CoreV1().Pods("default").Get(t.Context(), "calculator-green-test", metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+func TestCloseEndsRunsAndDeletesTheirPods(t *testing.T) {
+	helm := newHelmCluster()
+	tester, _ := newFixture(t, helm, []*releasev1.Hook{testHook("Pod")}, runningPod())
+	begun(t, tester, helm)
 	if err := tester.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := tester.kube.CoreV1().Pods("default").Get(t.Context(), running.Name, metav1.GetOptions{})
-	if helm.created.Load() > 0 && !apierrors.IsNotFound(err) {
-		t.Errorf("the pod of an abandoned test is still there: %v", err)
+	if podIsThere(t, tester) {
+		t.Error("the pod of an abandoned test is still there")
 	}
 	if _, _, err := newGate(t, tester).Check(t.Context(), subject()); !fault.Is(err, fault.Interrupted) {
 		t.Errorf("a look after the end: %v, want fault.Interrupted", err)
+	}
+}
+
+func TestRunsThatNobodyAsksAboutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		helm := newHelmCluster()
+		tester, _ := newFixture(t, helm, []*releasev1.Hook{testHook("Pod")}, runningPod())
+		r := begun(t, tester, helm)
+		for range 2 {
+			time.Sleep(idle - time.Second)
+			if verdict, _, err := newGate(t, tester).Check(t.Context(), subject()); err != nil || verdict != v1alpha1.Waiting {
+				t.Fatalf("while somebody asks: %q, %v", verdict, err)
+			}
+		}
+		if helm.run.Load() != r {
+			t.Error("the run was begun anew although somebody asked")
+		}
+		time.Sleep(idle + time.Second)
+		select {
+		case <-r.done:
+		default:
+			t.Fatal("nobody asks, and the run goes on")
+		}
+		if podIsThere(t, tester) {
+			t.Error("the pod of an abandoned test is still there")
+		}
+	})
+}
+
+// TestFrozenRunWritesNothing: a process that wakes after its lease was taken over must leave its successor's tests alone.
+func TestFrozenRunWritesNothing(t *testing.T) {
+	helm := newHelmCluster()
+	tester, _ := newFixture(t, helm, []*releasev1.Hook{testHook("Pod")}, runningPod())
+	r := begun(t, tester, helm)
+	if err := r.mayWrite(); err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.asked = time.Now().Add(-orphaned - time.Second)
+	r.mu.Unlock()
+	if err := r.mayWrite(); err == nil {
+		t.Error("an orphan may write")
+	}
+	if err := tester.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !podIsThere(t, tester) {
+		t.Error("an orphan deleted a pod, which may be its successor's")
 	}
 }
 

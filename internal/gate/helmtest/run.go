@@ -19,8 +19,15 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
-// cleanupTime is how long the removal of abandoned test pods may take.
-const cleanupTime = 10 * time.Second
+const (
+	// cleanupTime is how long the removal of abandoned test pods may take.
+	cleanupTime = 10 * time.Second
+	// idle is how long a run goes on that nobody asks about: its rollout is being taken back, or its driver is gone.
+	idle = 15 * time.Second
+	// orphaned is when an idle run writes nothing any more, not even to clean up. A process that was frozen for the term
+	// of a lease wakes with an older question than that, and whatever it would write could meet its successor's tests.
+	orphaned = 20 * time.Second
+)
 
 // run is one execution of a release's tests.
 type run struct {
@@ -36,6 +43,7 @@ type run struct {
 
 	mu    sync.Mutex
 	hooks []*releasev1.Hook
+	asked time.Time
 }
 
 // outcome is a verdict with evidence, or the error for which there is none.
@@ -55,7 +63,48 @@ func newRun(parent context.Context, q question) *run {
 	watching, giveUp := context.WithCancelCause(ctx)
 	return &run{
 		question: q, ctx: ctx, abandon: abandon, watching: watching, done: make(chan struct{}),
-		giveUp: func(p report) { giveUp(&stuckError{report: p}) },
+		giveUp: func(p report) { giveUp(&stuckError{report: p}) }, asked: time.Now(),
+	}
+}
+
+// ask says that somebody still wants the answer.
+func (r *run) ask() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = time.Now()
+}
+
+// silence is how long nobody has asked, by the clock that stands still while the machine sleeps and the one that does not.
+func (r *run) silence() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	return max(now.Sub(r.asked), now.Round(0).Sub(r.asked.Round(0)))
+}
+
+// mayWrite refuses what an orphan would write.
+func (r *run) mayWrite() error {
+	if s := r.silence(); s > orphaned {
+		return fault.New(fault.Interrupted, "run the tests of release "+r.release, "nobody has asked for their answer in %s", s.Round(time.Second))
+	}
+	return nil
+}
+
+// watch abandons the run when nobody asks about it any more.
+func (r *run) watch() {
+	for {
+		left := idle - r.silence()
+		if left <= 0 {
+			r.abandon()
+			return
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-r.done:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
 	}
 }
 
@@ -68,7 +117,7 @@ func (r *run) tests() []*releasev1.Hook {
 
 // execute runs the tests to their end.
 func (t *Tester) execute(r *run) outcome {
-	cfg, err := t.actions(r.ctx, r.namespace)
+	cfg, err := t.actions(r)
 	if err != nil {
 		return outcome{err: failed("open the release's history", err)}
 	}
@@ -166,6 +215,9 @@ func (r *run) failure(what string, reports []report) outcome {
 
 // cleanUp deletes the pods and jobs of an abandoned run; nobody waits for what they would say.
 func (t *Tester) cleanUp(r *run) {
+	if r.mayWrite() != nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cleanupTime)
 	defer cancel()
 	background := metav1.DeletePropagationBackground

@@ -1,11 +1,13 @@
-// Command app is what the gates' end-to-end tests look at: `app serve` answers every request, `app exit N` says something and ends with N, `app hang` does not end.
+// Command app is what the gates' end-to-end tests look at: `app serve` answers every request, `app exit N` says something and ends with N, `app hang` ends when it is told to.
 package main
 
 import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 )
 
 func main() {
@@ -24,6 +26,8 @@ func main() {
 		fmt.Println("the last words of the test", err)
 		os.Exit(code)
 	case "hang":
-		select {}
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		<-asked
 	}
 }
