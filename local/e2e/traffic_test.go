@@ -189,8 +189,8 @@ func (n *node) routeHasConditions(t *testing.T) {
 func (n *node) podReachesServices(t *testing.T) {
 	const host = "nginx.e2e.localhost"
 	for query, want := range map[string]string{
-		"/fetch?url=http://green.default.svc.cluster.local/": "green",
-		"/fetch?url=http://blue/":                            "blue",
+		"/fetch?url=http://green.default.svc.cluster.local/":  "green",
+		"/fetch?url=http://blue/":                             "blue",
 		"/fetch?url=http://nosuch.default.svc.cluster.local/": "no such host",
 	} {
 		// Several times: some of these requests reach the pod that asks, through its own Service.

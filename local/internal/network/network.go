@@ -196,6 +196,18 @@ func Tables(ctx context.Context) ([]Table, error) {
 	return tables, nil
 }
 
+// DropsForwarded says whether the machine's own firewall drops packets between pods: its chain for forwarded packets
+// drops by default, as Docker sets it, and does not name the pods' network.
+func DropsForwarded(ctx context.Context, pods netip.Prefix) bool {
+	// No such chain, or no such table: nothing drops.
+	chain, err := nft(ctx, "", "list", "chain", "ip", "filter", "FORWARD")
+	return err == nil && dropsForwarded(chain, pods)
+}
+
+func dropsForwarded(chain string, pods netip.Prefix) bool {
+	return strings.Contains(chain, "policy drop;") && !strings.Contains(chain, pods.String())
+}
+
 // Delete removes a table with everything in it.
 func (t Table) Delete(ctx context.Context) error {
 	_, err := nft(ctx, "", "delete", "table", t.Family, t.Name)

@@ -46,6 +46,17 @@ func TestRulesAreUnderstood(t *testing.T) {
 	}
 }
 
+func TestDropsForwarded(t *testing.T) {
+	const head = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy "
+	for chain, want := range map[string]bool{
+		head + "drop;\n": true, head + "accept;\n": false, head + "drop;\n\t\tip saddr 10.1.0.0/18 accept\n": false,
+	} {
+		if got := dropsForwarded(chain, filter().Pods); got != want {
+			t.Errorf("%t for %q", got, chain)
+		}
+	}
+}
+
 func TestPrefix(t *testing.T) {
 	for text, want := range map[string]bool{"10.1.0.0/16": true, "fd00::/8": false} {
 		_, network, err := net.ParseCIDR(text)

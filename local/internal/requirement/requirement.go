@@ -62,7 +62,7 @@ func (m Machine) Runtime(state string) error {
 		{"nft", "apt-get install -y nftables"},
 		{"mount", "apt-get install -y mount"},
 	} {
-		if _, err := m.Look(need.program); err != nil {
+		if !m.has(need.program) {
 			problems = append(problems, fmt.Errorf("%w tool %s: %s", ErrMissing, need.program, need.cure))
 		}
 	}
@@ -77,7 +77,7 @@ func (m Machine) Build(cache string) error {
 
 func (m Machine) goCommand() error {
 	const cure = "install Go 1.26 or newer from https://go.dev/dl and put its bin folder into PATH"
-	if _, err := m.Look("go"); err != nil {
+	if !m.has("go") {
 		return fmt.Errorf("%w tool go: %s", ErrMissing, cure)
 	}
 	found, err := m.Run("go", "env", "GOVERSION")
@@ -130,13 +130,19 @@ func (m Machine) overlay() error {
 }
 
 func (m Machine) packetFilter() error {
-	if _, err := m.Look("nft"); err != nil {
-		return nil // Reported as a missing tool.
+	// A missing nft is reported as a missing tool.
+	if !m.has("nft") {
+		return nil
 	}
 	if out, err := m.Run("nft", "list", "tables"); err != nil {
 		return fmt.Errorf("%w kernel feature nf_tables (CONFIG_NF_TABLES): use a kernel that has it; 'nft list tables' says: %s", ErrMissing, out)
 	}
 	return nil
+}
+
+func (m Machine) has(program string) bool {
+	_, err := m.Look(program)
+	return err == nil
 }
 
 func (m Machine) space(folder string, needed uint64, flag string) error {
