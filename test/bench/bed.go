@@ -16,10 +16,11 @@ import (
 // bed is the local cluster, the binary and a folder with the test service's sources.
 type bed struct {
 	bin, root, dir string
-	Kubeconfig     string `json:"kubeconfig"`
-	Context        string `json:"context"`
-	Registry       string `json:"registry"`
-	Entry          string `json:"entry"`
+	repository     string   // new in each run: a version that exists with another content is refused
+	Kubeconfig     string   `json:"kubeconfig"`
+	Context        string   `json:"context"`
+	Registry       string   `json:"registry"`
+	Entries        []string `json:"entryURLs"`
 }
 
 func newBed(ctx context.Context) (*bed, error) {
@@ -35,6 +36,10 @@ func newBed(ctx context.Context) (*bed, error) {
 	if err := json.Unmarshal(out, b); err != nil {
 		return nil, fmt.Errorf("sluice local status: %w", err)
 	}
+	if len(b.Entries) == 0 {
+		return nil, fmt.Errorf("the local cluster has no entry point: %s", out)
+	}
+	b.repository = fmt.Sprintf("%s/bench-%d", b.Registry, time.Now().Unix())
 	if b.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
 		return nil, err
 	}
@@ -54,7 +59,7 @@ type project struct {
 func (p project) host() string { return "bench-" + p.name + ".localhost" }
 
 func (b *bed) url(p project) string {
-	_, port, _ := strings.Cut(strings.TrimPrefix(b.Entry, "http://"), ":")
+	_, port, _ := strings.Cut(strings.TrimPrefix(b.Entries[0], "http://"), ":")
 	return "http://" + p.host() + ":" + strings.TrimSuffix(port, "/") + "/"
 }
 
@@ -66,7 +71,7 @@ func (b *bed) write(p project) error {
 	config := fmt.Sprintf(`apiVersion: sluice.dev/v1alpha1
 kind: Project
 name: bench
-registry: %s/bench-%s
+registry: %s
 services:
   app:
     images: {app: {ko: ./app}}
@@ -79,7 +84,7 @@ environments:
     values: [values-bench.yaml]
     entry: %s
     strategy: %s
-`, b.Registry, p.name, b.Context, p.kubeconfig, p.name, strings.TrimSuffix(b.url(p), "/"), p.strategy)
+`, b.repository+"/"+p.name, b.Context, p.kubeconfig, p.name, strings.TrimSuffix(b.url(p), "/"), p.strategy)
 	values := fmt.Sprintf("host: %s\nrouter: %s\ntest: false\nenv: {SAY_VERSION: \"1\"}\n", p.host(), p.router)
 	if err := os.WriteFile(filepath.Join(b.dir, "values-bench.yaml"), []byte(values), 0o644); err != nil {
 		return err

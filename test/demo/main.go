@@ -136,15 +136,20 @@ func (s *stage) connect(ctx context.Context) error {
 		return fmt.Errorf("sluice local status: %w", err)
 	}
 	var status struct {
-		Registry string `json:"registry"`
-		Entry    string `json:"entry"`
+		Registry string   `json:"registry"`
+		Entries  []string `json:"entryURLs"`
 	}
 	if err := json.Unmarshal(out, &status); err != nil {
 		return fmt.Errorf("sluice local status: %w", err)
 	}
-	_, port, _ := strings.Cut(strings.TrimPrefix(status.Entry, "http://"), ":")
+	if len(status.Entries) == 0 {
+		return errors.New("the local cluster has no entry point")
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(status.Entries[0], "http://"), ":")
 	s.entry = strings.TrimSuffix(port, "/")
-	s.env = append(os.Environ(), "REGISTRY="+status.Registry, "ENTRY_PORT="+s.entry)
+	// A folder of its own for each run: a version that exists with another content is refused, and the example may be edited.
+	registry := fmt.Sprintf("%s/demo-%d", status.Registry, time.Now().Unix())
+	s.env = append(os.Environ(), "REGISTRY="+registry, "ENTRY_PORT="+s.entry)
 	return nil
 }
 

@@ -79,7 +79,9 @@ func (s *service) releaseFast(values map[string]any) (int, string) {
 func routerOf(strategy map[string]any) string {
 	for _, spec := range strategy {
 		for router := range spec.(map[string]any)["traffic"].(map[string]any) {
-			return router
+			if router != "convergence" {
+				return router
+			}
 		}
 	}
 	return ""

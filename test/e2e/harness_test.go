@@ -26,10 +26,11 @@ import (
 
 // local is what `sluice local status -o json` says.
 type local struct {
-	Kubeconfig string `json:"kubeconfig"`
-	Context    string `json:"context"`
-	Registry   string `json:"registry"`
-	Entry      string `json:"entry"`
+	Kubeconfig string   `json:"kubeconfig"`
+	Context    string   `json:"context"`
+	Registry   string   `json:"registry"`
+	Entries    []string `json:"entryURLs"`
+	Kubectl    string   `json:"kubectl"`
 }
 
 // bed is the machine's local cluster and the binary under test.
@@ -52,6 +53,9 @@ func testbed(t *testing.T) bed {
 	if err := json.Unmarshal(out, &b.local); err != nil {
 		t.Fatalf("sluice local status: %v in %s", err, out)
 	}
+	if len(b.Entries) == 0 {
+		t.Fatalf("the local cluster has no entry point: %s", out)
+	}
 	return b
 }
 
@@ -68,18 +72,23 @@ type service struct {
 	spec      map[string]any
 	timeout   string
 	version   int
+	// repository is new in each run: a version that exists with another content is refused.
+	repository string
 	// rate of the users' requests per second.
 	rate int
 }
 
+// newService lets the test run beside others: each has a namespace, a host and a repository of its own.
 func newService(t *testing.T, name string) *service {
 	t.Helper()
+	t.Parallel()
 	s := &service{
 		bed: testbed(t), t: t, name: name, dir: t.TempDir(), timeout: "60s", rate: 200,
 		namespace: "e2e-" + name, host: "e2e-" + name + ".localhost",
 		strategy: blueGreen("nginx"),
 		gates:    []any{map[string]any{"http": map[string]any{"path": "/", "expect": map[string]any{"status": 200, "json": map[string]any{"answer": 42}}}}},
 	}
+	s.repository = fmt.Sprintf("%s/e2e-%d/%s", s.Registry, time.Now().UnixNano(), name)
 	if err := os.CopyFS(s.dir, os.DirFS("testdata")); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +124,10 @@ func canary(router string, weights ...int) map[string]any {
 	return map[string]any{"canary": map[string]any{"traffic": traffic(router), "steps": steps}}
 }
 
-func traffic(router string) map[string]any { return map[string]any{router: map[string]any{}} }
+// traffic gives the local proxy, which follows within two seconds, three instead of the default five.
+func traffic(router string) map[string]any {
+	return map[string]any{router: map[string]any{}, "convergence": "3s"}
+}
 
 // configure writes sluice.yaml and the values of the next version.
 func (s *service) configure(values map[string]any) {
@@ -131,7 +143,7 @@ func (s *service) configure(values map[string]any) {
 	writeYAML(s.t, filepath.Join(s.dir, "values-test.yaml"), all)
 	writeYAML(s.t, filepath.Join(s.dir, "sluice.yaml"), map[string]any{
 		"apiVersion": "sluice.dev/v1alpha1", "kind": "Project", "name": s.name,
-		"registry": s.Registry + "/e2e-" + s.name,
+		"registry": s.repository,
 		"services": map[string]any{"app": spec},
 		"environments": map[string]any{"test": map[string]any{
 			"cluster": map[string]any{"context": s.Context, "kubeconfig": s.Kubeconfig}, "namespace": s.namespace,
@@ -142,7 +154,7 @@ func (s *service) configure(values map[string]any) {
 
 // url is how users reach the service.
 func (s *service) url() string {
-	_, port, _ := strings.Cut(strings.TrimPrefix(s.Entry, "http://"), ":")
+	_, port, _ := strings.Cut(strings.TrimPrefix(s.Entries[0], "http://"), ":")
 	return "http://" + s.host + ":" + strings.TrimSuffix(port, "/")
 }
 
@@ -320,14 +332,14 @@ func (s *service) kubectl(args ...string) string {
 }
 
 func (s *service) tryKubectl(args ...string) (string, error) {
-	cmd := exec.Command("kubectl", slices.Concat([]string{"--kubeconfig", s.Kubeconfig, "--context", s.Context}, args)...)
+	cmd := exec.Command(s.Kubectl, slices.Concat([]string{"--kubeconfig", s.Kubeconfig, "--context", s.Context}, args)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
 func (s *service) apply(manifest string) {
 	s.t.Helper()
-	cmd := exec.Command("kubectl", "--kubeconfig", s.Kubeconfig, "--context", s.Context, "-n", s.namespace, "apply", "-f", "-")
+	cmd := exec.Command(s.Kubectl, "--kubeconfig", s.Kubeconfig, "--context", s.Context, "-n", s.namespace, "apply", "-f", "-")
 	cmd.Stdin = strings.NewReader(manifest)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.t.Fatalf("kubectl apply: %v\n%s", err, out)

@@ -21,7 +21,6 @@ func TestKilledAtRandom(t *testing.T) {
 	t.Logf("seed %d", seed)
 	for i := range services {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
 			s := newService(t, fmt.Sprintf("kill-%d", i))
 			s.strategy = canary([]string{"nginx", "gateway"}[i%2], 0, 50, 100)

@@ -32,7 +32,7 @@ func main() {
 		<-ctx.Done()
 		// Proxies learn late that this pod goes: keep serving until they have.
 		ready.Store(false)
-		time.Sleep(5 * time.Second)
+		time.Sleep(10 * time.Second)
 		last, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = server.Shutdown(last)
