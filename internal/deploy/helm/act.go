@@ -25,6 +25,9 @@ func (s *session) deploy(req deploy.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.rehearse(b); err != nil {
+		return err
+	}
 	if err := s.prepare(b, name); err != nil {
 		return err
 	}
@@ -32,7 +35,7 @@ func (s *session) deploy(req deploy.Request) error {
 		return err
 	}
 	if b.shape == whole {
-		if err := s.forgetShared(); err != nil {
+		if err := s.settleDirect(b); err != nil {
 			return err
 		}
 		if b.fresh {
@@ -118,6 +121,7 @@ func (s *session) newInstall(cfg *action.Configuration, b *blueprint, name, desc
 	a.Timeout = timeout(b.req.Plan)
 	a.Description = description
 	a.PostRenderer, a.PostRenderStrategy = b, action.PostRenderStrategyCombined
+	a.DisableOpenAPIValidation = true // rehearsed
 	last, ok := s.history.last(name)
 	a.Replace = ok && last.status == common.StatusUninstalled
 	return a
@@ -131,6 +135,7 @@ func (s *session) newUpgrade(cfg *action.Configuration, b *blueprint, descriptio
 	a.Timeout = timeout(b.req.Plan)
 	a.Description = description
 	a.ResetValues = true
+	a.DisableOpenAPIValidation = true // rehearsed
 	a.MaxHistory = maxHistory
 	a.PostRenderer, a.PostRenderStrategy = b, action.PostRenderStrategyCombined
 	// A direct slot takes back what lived outside while other slots were there.
@@ -161,6 +166,9 @@ func (s *session) restore(req deploy.Request) error {
 	}
 	if target.taken() {
 		labels[labelTaken] = "true"
+		if err := s.freeAgain(name, target, req.Plan.Spec.Shared); err != nil {
+			return err
+		}
 	}
 	cfg, err := s.actions(labels)
 	if err != nil {

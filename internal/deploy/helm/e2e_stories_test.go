@@ -232,6 +232,49 @@ func TestTakeoverThenSlotsThenDirectLosesNothing(t *testing.T) {
 	probe.lost(t)
 }
 
+func TestDirectTakesItsRoutesBackInPlace(t *testing.T) {
+	p := newPlace(t)
+	p.volume(t)
+	const claim = "PersistentVolumeClaim/shop-data"
+	values := map[string]any{"pvc": true}
+	p.installForeign(t, values)
+	probe := p.probe(t)
+	slots, plain := slotPlan("blueGreen"), v1alpha1.Plan{Strategy: "direct", Spec: v1alpha1.Service{Shared: []string{claim}}}
+	if err := p.deploy(t, blue, direct, slots, p.release("crash", values, claim), 1); err != nil {
+		t.Fatal(err)
+	}
+	p.retire(t, blue, direct, slots, true, 1)
+	o := p.until(t, "blue gone", func(o deploy.Observation) bool { return len(o.Slots) == 1 })
+	before := o.Slots[direct]
+
+	// A bad release in place, and back: the revision to go back to does not list routes, Services and claim.
+	if err := p.deploy(t, direct, direct, plain, p.release("crash", values, claim), 2); err != nil {
+		t.Fatal(err)
+	}
+	err := p.releaser.Deploy(context.Background(), deploy.Request{
+		Scope: p.scope, Slot: direct, Live: direct, Plan: plain, Rollout: 2, Generation: 2,
+		Restore: &v1alpha1.ReturnTarget{Slot: direct, HelmRevision: before.HelmRevision, Foreign: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.until(t, "foreign again", func(o deploy.Observation) bool { return o.Slots[direct].IsReady() && o.Slots[direct].Foreign })
+
+	p.mustDeploy(t, direct, direct, plain, p.release("v3", values, claim), 3)
+	if have := p.names(t, "services"); have != "shop shop-direct" {
+		t.Errorf("services after the routes came back: %s", have)
+	}
+	p.mustDeploy(t, direct, direct, plain, p.release("v4", values, claim), 4)
+	if have := p.names(t, "services") + ", " + p.names(t, "ingresses"); have != "shop, shop" {
+		t.Errorf("services and ingresses at the end: %s", have)
+	}
+	probe.lost(t)
+	p.retire(t, direct, none, plain, true, 5)
+	if have := p.names(t, "services") + p.names(t, "ingresses"); have != "" {
+		t.Errorf("left after removal: %s", have)
+	}
+}
+
 // upgradeForeign is a plain `helm upgrade --wait` without any force.
 func (p *place) upgradeForeign(t *testing.T, mode string) {
 	t.Helper()
@@ -286,6 +329,26 @@ func TestBadReleasesTellTheirCause(t *testing.T) {
 				return false
 			})
 			t.Log(o.Slots[blue].Facts)
+		})
+	}
+}
+
+func TestWhatTheServerRefusesIsNeverApplied(t *testing.T) {
+	p := newPlace(t)
+	p.mustDeploy(t, blue, none, slotPlan("blueGreen"), p.release("v1", nil), 1)
+	for name, values := range map[string]map[string]any{
+		"unknown field":    {"extra": map[string]any{"replicaz": 3}},
+		"invalid value":    {"extra": map[string]any{"minReadySeconds": -1}},
+		"unchangeable one": {"instance": "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := p.deploy(t, blue, none, slotPlan("blueGreen"), p.release("v2", values), 2)
+			if !fault.Is(err, fault.Fatal) || !strings.Contains(err.Error(), "Deployment/shop-blue (shop/templates/deployment.yaml)") {
+				t.Errorf("have %v", err)
+			}
+			if s := p.until(t, "observed", func(deploy.Observation) bool { return true }).Slots[blue]; s.HelmRevision != 1 || !s.IsReady() {
+				t.Errorf("something was written: %+v", s)
+			}
 		})
 	}
 }

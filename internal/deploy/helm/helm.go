@@ -77,7 +77,10 @@ func (r *Releaser) Preflight(ctx context.Context, req deploy.Request) error {
 	if err := s.locked(req.Slot.HelmRelease(req.Service)); err != nil {
 		return classify(ctx, op, err)
 	}
-	_, err = s.design(req)
+	b, err := s.design(req)
+	if err == nil {
+		err = s.rehearse(b)
+	}
 	return classify(ctx, op, err)
 }
 
@@ -90,6 +93,8 @@ type session struct {
 	getter  *getter
 	caps    *capabilities
 	stamp   stamp
+	// definitions says that the chart brings kinds of its own.
+	definitions bool
 	// created says that a revision was written since it was last reset.
 	created bool
 	close   context.CancelFunc

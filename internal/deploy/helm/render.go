@@ -65,6 +65,7 @@ func (s *session) render(req deploy.Request, r rendering) ([]object, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.definitions = len(c.CRDObjects()) > 0
 	caps, err := s.caps.get()
 	if err != nil {
 		return nil, err

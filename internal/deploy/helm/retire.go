@@ -213,11 +213,18 @@ func (s *session) storedShared() ([]object, error) {
 	if !ok {
 		return nil, nil
 	}
-	rel, err := s.stored(s.ctx, s.scope.Namespace, last)
-	if err != nil {
-		return nil, err
+	return s.manifestOf(last)
+}
+
+// settleDirect ends the outside life of what a direct release has taken back in place.
+func (s *session) settleDirect(b *blueprint) error {
+	if last, ok := s.history.effective(s.scope.Service); ok && last.taken() {
+		_, back := splitTaken(b.own, b.req.Release.Spec.Shared)
+		if err := s.unkeep(back); err != nil {
+			return err
+		}
 	}
-	return parseDocuments("", rel.Manifest)
+	return s.forgetShared()
 }
 
 // unkeep lets Helm delete objects again that it was kept from deleting, unless the chart itself says so.
@@ -249,11 +256,7 @@ func (s *session) keepDirectServices(b *blueprint) error {
 	if !ok || !last.taken() {
 		return nil
 	}
-	rel, err := s.stored(s.ctx, s.scope.Namespace, last)
-	if err != nil {
-		return err
-	}
-	objects, err := parseDocuments("", rel.Manifest)
+	objects, err := s.manifestOf(last)
 	if err != nil {
 		return err
 	}

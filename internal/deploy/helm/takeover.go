@@ -72,6 +72,36 @@ func (s *session) takeOver(b *blueprint) error {
 	return s.rewriteRelease(rel, append(without(kept, config), added...), labels, "routes taken over by Sluice")
 }
 
+// freeAgain keeps Helm from deleting routes, stable Services and shared objects when a direct release goes back to a
+// revision from the time when they lived outside it.
+func (s *session) freeAgain(name string, target revision, shared []string) error {
+	last, ok := s.history.last(name)
+	if !ok || last.version == target.version {
+		return nil
+	}
+	now, err := s.manifestOf(last)
+	if err != nil {
+		return err
+	}
+	then, err := s.manifestOf(target)
+	if err != nil {
+		return err
+	}
+	_, freed := splitTaken(now, shared)
+	for _, o := range then {
+		freed = without(freed, o)
+	}
+	return s.free(freed)
+}
+
+func (s *session) manifestOf(rev revision) ([]object, error) {
+	rel, err := s.stored(s.ctx, s.scope.Namespace, rev)
+	if err != nil {
+		return nil, err
+	}
+	return parseDocuments("", rel.Manifest)
+}
+
 // splitTaken parts a manifest into what stays in the direct release and what exists once for all slots.
 func splitTaken(objects []object, shared []string) (kept, freed []object) {
 	for _, o := range objects {

@@ -6,6 +6,6 @@
 {{- define "shop.selector" -}}
 app.kubernetes.io/name: shop
 {{- if not .Values.fixedSelector }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ default .Release.Name .Values.instance }}
 {{- end }}
 {{- end -}}
