@@ -84,8 +84,7 @@ func scan(root fs.FS) (charts, mains []string, err error) {
 		}
 		base := entry.Name()
 		if entry.IsDir() {
-			hidden := name != "." && (strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_"))
-			if hidden || base == "vendor" || base == "node_modules" || base == "testdata" || strings.Count(name, "/") >= deepest {
+			if foreignFolder(name, base) {
 				return fs.SkipDir
 			}
 			return nil
@@ -104,6 +103,16 @@ func scan(root fs.FS) (charts, mains []string, err error) {
 	slices.Sort(charts)
 	slices.Sort(mains)
 	return charts, mains, err
+}
+
+// foreignFolder says whether what lies in a folder is not the project's own, or too deep to be found by accident.
+func foreignFolder(name, base string) bool {
+	switch base {
+	case "vendor", "node_modules", "testdata":
+		return true
+	}
+	hidden := name != "." && (strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_"))
+	return hidden || strings.Count(name, "/") >= deepest
 }
 
 // subchart says whether a folder lies within a chart that was found already: dependencies are no services.

@@ -39,6 +39,27 @@ func TestRunToStopsThere(t *testing.T) {
 	}
 }
 
+func TestRunAsksEveryClusterFirst(t *testing.T) {
+	w := newWorld(t)
+	w.away = "prod"
+	w.must(8, "run")
+	if len(w.releases) != 0 || w.phases("dev") != "" {
+		t.Error("something was built or deployed")
+	}
+	w.must(0, "run", "--to", "dev")
+}
+
+func TestOneEnvironmentDoesNotHideTheOthers(t *testing.T) {
+	w := newWorld(t)
+	w.must(0, "run", "--to", "dev")
+	w.away = "prod"
+	r := w.must(8, "status", "-o", "json")
+	doc := decode[statusDocument](t, r.stdout)
+	if len(doc.Environments) != 2 || len(doc.Environments[0].Slots) != 1 || !strings.Contains(doc.Environments[1].Error, "nobody answers") {
+		t.Errorf("status: %s", r.stdout)
+	}
+}
+
 func TestDeployNeedsItsPredecessors(t *testing.T) {
 	w := newWorld(t)
 	w.must(0, "build", "--version", "1.0.0")

@@ -66,6 +66,12 @@ func (inv *invocation) run(ctx context.Context, file *config.File, service strin
 	defer p.Stop()
 	b := inv.backend(file.Dir, orDefault(flags.registry, file.Project.Registry), p)
 	defer inv.close(b)
+	for _, environment := range path {
+		// A cluster that is away, or is another one, is better known before minutes are spent on a build.
+		if _, err := b.Open(ctx, service, environment, file.Project.Environments[environment]); err != nil {
+			return err
+		}
+	}
 	release, ref, err := b.Build(ctx, file, service, flags.version)
 	if err != nil {
 		return err

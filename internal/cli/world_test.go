@@ -59,6 +59,8 @@ type world struct {
 	// slept is called at every wait of the machine.
 	slept    func()
 	prepared int
+	// away is the environment whose cluster does not answer.
+	away string
 	// environment of the process.
 	environment map[string]string
 }
@@ -175,6 +177,9 @@ func (b *backend) Load(ctx context.Context, ref v1alpha1.ReleaseRef) (*v1alpha1.
 }
 
 func (b *backend) Open(_ context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error) {
+	if b.away == environment {
+		return nil, fault.New(fault.Unreachable, "connect", "nobody answers")
+	}
 	routers := map[v1alpha1.Router]traffic.Router{v1alpha1.RouterNginx: b.router}
 	return &app.Place{
 		Key: store.Key{Service: service, Environment: environment, Namespace: env.Namespace}, Environment: env, Identity: "uid-1",
