@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -20,6 +21,20 @@ func TestCommittedSchemaIsFresh(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(config.Schema())); diff != "" {
 		t.Errorf("internal/config/schema.json is stale: run make generate (-want +got)\n%s", diff)
+	}
+}
+
+func TestCommittedReferenceIsFresh(t *testing.T) {
+	want, err := reference("../../../api/v1alpha1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../../../docs/reference/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("docs/reference/configuration.md is stale: run make generate (-want +got)\n%s", diff)
 	}
 }
 
