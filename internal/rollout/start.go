@@ -120,8 +120,13 @@ func (m *Machine) preflight(ctx context.Context, r v1alpha1.Rollout, s Start) er
 	if !ok {
 		return nil
 	}
-	return checker.Preflight(ctx, deploy.Request{
+	err := checker.Preflight(ctx, deploy.Request{
 		Scope: deploy.Scope{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace},
 		Slot:  r.Candidate, Live: r.Return.Slot, Release: &s.Release, Ref: r.Release, DeployDigest: r.DeployDigest, Plan: r.Plan, Rollout: r.Number, Generation: r.Generation,
 	})
+	if fault.Is(err, fault.Fatal) {
+		// What can never work was found out before anything was changed.
+		return fault.Wrap(fault.Refused, "", err)
+	}
+	return err
 }

@@ -46,6 +46,10 @@ func TestPreflight(t *testing.T) {
 	if err := run("2"); !fault.Is(err, fault.Usage) {
 		t.Errorf("run: %v", err)
 	}
+	i.answer = fault.New(fault.Fatal, "check", "the chart does not render").WithHint("correct it")
+	if err := run("2"); !fault.Is(err, fault.Refused) || fault.HintOf(err) != "correct it" {
+		t.Errorf("run: %v", err)
+	}
 	records, err := w.store.List(t.Context(), w.key)
 	if err != nil || len(records) != 1 {
 		t.Errorf("%d records after a refused start (%v), want 1", len(records), err)
