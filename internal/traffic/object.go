@@ -149,6 +149,29 @@ func (p Pass) Awake() error {
 	return nil
 }
 
+// Insist makes a conditional write again where it failed only because a controller reported status meanwhile, which changes the
+// resourceVersion and nothing else. Write says whether its error is a conflict; unchanged reads the object anew, for the next write,
+// and says whether it is otherwise as it was.
+func (p Pass) Insist(write func() (conflict bool, err error), unchanged func() (bool, error)) error {
+	const tries = 5
+	for try := 1; ; try++ {
+		if err := p.Awake(); err != nil {
+			return err
+		}
+		conflict, err := write()
+		if !conflict || try == tries {
+			return err
+		}
+		same, lookErr := unchanged()
+		if lookErr != nil {
+			return lookErr
+		}
+		if !same {
+			return err
+		}
+	}
+}
+
 // Metadata returns the labels and annotations an object is to have: the chart's, what others than Sluice and Helm set, and the router's
 // stamp. What an earlier chart set and this one does not is gone. Moves says that the write changes what proxies do.
 func (p Pass) Metadata(old, chart Object, split string, moves bool) (labels, annotations map[string]string) {

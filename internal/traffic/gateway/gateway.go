@@ -4,6 +4,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
+	"reflect"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -135,25 +137,40 @@ func (r *Router) write(ctx context.Context, pass traffic.Pass, v view, want want
 	if !differs {
 		return nil
 	}
-	if err := pass.Awake(); err != nil {
-		return err
+	old = old.DeepCopy()
+	return pass.Insist(func() (bool, error) {
+		next.SetResourceVersion(old.GetResourceVersion())
+		_, err := r.routes(pass.Target.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
+		return apierrors.IsConflict(err), err
+	}, func() (bool, error) { return r.unchanged(ctx, old) })
+}
+
+// unchanged reads a route again and says whether only its status was written since.
+func (r *Router) unchanged(ctx context.Context, old *unstructured.Unstructured) (bool, error) {
+	now, err := r.routes(old.GetNamespace()).Get(ctx, old.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	_, err = r.routes(pass.Target.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
-	return err
+	if err != nil {
+		return false, err
+	}
+	old.SetResourceVersion(now.GetResourceVersion())
+	return now.GetUID() == old.GetUID() && reflect.DeepEqual(now.Object["spec"], old.Object["spec"]) &&
+		maps.Equal(now.GetLabels(), old.GetLabels()) && maps.Equal(now.GetAnnotations(), old.GetAnnotations()), nil
 }
 
 func (r *Router) remove(ctx context.Context, pass traffic.Pass, old *unstructured.Unstructured) error {
-	if err := pass.Awake(); err != nil {
-		return err
-	}
-	uid, version := old.GetUID(), old.GetResourceVersion()
-	err := r.routes(old.GetNamespace()).Delete(ctx, old.GetName(), metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version},
-	})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	old = old.DeepCopy()
+	return pass.Insist(func() (bool, error) {
+		uid, version := old.GetUID(), old.GetResourceVersion()
+		err := r.routes(old.GetNamespace()).Delete(ctx, old.GetName(), metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version},
+		})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return apierrors.IsConflict(err), err
+	}, func() (bool, error) { return r.unchanged(ctx, old) })
 }
 
 func (r *Router) look(ctx context.Context, t traffic.Target) (view, error) {

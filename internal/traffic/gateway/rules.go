@@ -101,8 +101,12 @@ func (w wanted) route(p traffic.Pass, name string) (*unstructured.Unstructured, 
 			rules = append(rules, led)
 		}
 	}
+	sharing := w
+	if candidate == nil {
+		sharing.candidate, sharing.weight = v1alpha1.SlotNone, 0
+	}
 	for _, rule := range rulesOf(live) {
-		rules = append(rules, w.weighted(p.Target, rule))
+		rules = append(rules, sharing.weighted(p.Target, rule))
 	}
 	spec, _ := next.Object["spec"].(document)
 	spec["rules"] = rules
@@ -162,9 +166,6 @@ func (w wanted) weighted(t traffic.Target, rule document) document {
 func (w wanted) shared(t traffic.Target, ref document) []any {
 	stable, own := name(ref), number(ref, "weight", 1)
 	live, candidate := t.Routes[w.live].SlotService(stable), t.Routes[w.candidate].SlotService(stable)
-	if w.candidate == v1alpha1.SlotNone {
-		candidate = ""
-	}
 	to := func(service string, percent int) document {
 		out := runtime.DeepCopyJSON(ref)
 		out["name"], out["weight"] = service, own*int64(percent)

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	networkingclient "k8s.io/client-go/kubernetes/typed/networking/v1"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -157,31 +158,49 @@ func (r *Router) write(ctx context.Context, pass traffic.Pass, old, next *networ
 	if same(old, next) {
 		return nil
 	}
-	if err := pass.Awake(); err != nil {
-		return err
+	old, next = old.DeepCopy(), next.DeepCopy()
+	return pass.Insist(func() (bool, error) {
+		next.ResourceVersion = old.ResourceVersion
+		_, err := r.ingresses(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
+		return apierrors.IsConflict(err), err
+	}, func() (bool, error) { return r.unchanged(ctx, old) })
+}
+
+// unchanged reads an Ingress again and says whether only its status was written since.
+func (r *Router) unchanged(ctx context.Context, old *networkingv1.Ingress) (bool, error) {
+	now, err := r.ingresses(old.Namespace).Get(ctx, old.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	_, err := r.client.NetworkingV1().Ingresses(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
-	return err
+	if err != nil {
+		return false, err
+	}
+	old.ResourceVersion = now.ResourceVersion
+	return now.UID == old.UID && same(old, now), nil
+}
+
+func (r *Router) ingresses(namespace string) networkingclient.IngressInterface {
+	return r.client.NetworkingV1().Ingresses(namespace)
 }
 
 func (r *Router) create(ctx context.Context, pass traffic.Pass, next *networkingv1.Ingress) (*networkingv1.Ingress, error) {
 	if err := pass.Awake(); err != nil {
 		return nil, err
 	}
-	return r.client.NetworkingV1().Ingresses(next.Namespace).Create(ctx, next, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
+	return r.ingresses(next.Namespace).Create(ctx, next, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 }
 
 func (r *Router) remove(ctx context.Context, pass traffic.Pass, old *networkingv1.Ingress) error {
-	if err := pass.Awake(); err != nil {
-		return err
-	}
-	err := r.client.NetworkingV1().Ingresses(old.Namespace).Delete(ctx, old.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion},
-	})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	old = old.DeepCopy()
+	return pass.Insist(func() (bool, error) {
+		err := r.ingresses(old.Namespace).Delete(ctx, old.Name, metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion},
+		})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return apierrors.IsConflict(err), err
+	}, func() (bool, error) { return r.unchanged(ctx, old) })
 }
 
 func failed(op, namespace string, err error) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -125,6 +126,9 @@ func (r *Router) point(ctx context.Context, pass traffic.Pass, live *corev1.Serv
 	services := r.client.CoreV1().Services(pass.Target.Namespace)
 	if live == nil {
 		want.Labels, want.Annotations = pass.Metadata(traffic.Object{}, object(want), string(slot), true)
+		if err := pass.Awake(); err != nil {
+			return err
+		}
 		_, err := services.Create(ctx, want, metav1.CreateOptions{FieldManager: v1alpha1.FieldManager})
 		return err
 	}
@@ -143,11 +147,25 @@ func (r *Router) point(ctx context.Context, pass traffic.Pass, live *corev1.Serv
 			return err
 		}
 	}
-	if err := pass.Awake(); err != nil {
-		return err
+	live = live.DeepCopy()
+	return pass.Insist(func() (bool, error) {
+		next.ResourceVersion = live.ResourceVersion
+		_, err := services.Update(ctx, next, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
+		return apierrors.IsConflict(err), err
+	}, func() (bool, error) { return r.unchanged(ctx, live) })
+}
+
+// unchanged reads a Service again and says whether only its status was written since.
+func (r *Router) unchanged(ctx context.Context, old *corev1.Service) (bool, error) {
+	now, err := r.client.CoreV1().Services(old.Namespace).Get(ctx, old.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	_, err = services.Update(ctx, next, metav1.UpdateOptions{FieldManager: v1alpha1.FieldManager})
-	return err
+	if err != nil {
+		return false, err
+	}
+	old.ResourceVersion = now.ResourceVersion
+	return now.UID == old.UID && reflect.DeepEqual(now.Spec, old.Spec) && maps.Equal(now.Labels, old.Labels) && maps.Equal(now.Annotations, old.Annotations), nil
 }
 
 // mayMove refuses to lead callers from where somebody answers to where nobody does.
@@ -163,16 +181,16 @@ func (r *Router) mayMove(ctx context.Context, t traffic.Target, stable, slotServ
 }
 
 func (r *Router) remove(ctx context.Context, pass traffic.Pass, live *corev1.Service) error {
-	if err := pass.Awake(); err != nil {
-		return err
-	}
-	err := r.client.CoreV1().Services(live.Namespace).Delete(ctx, live.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &live.UID, ResourceVersion: &live.ResourceVersion},
-	})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	live = live.DeepCopy()
+	return pass.Insist(func() (bool, error) {
+		err := r.client.CoreV1().Services(live.Namespace).Delete(ctx, live.Name, metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &live.UID, ResourceVersion: &live.ResourceVersion},
+		})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return apierrors.IsConflict(err), err
+	}, func() (bool, error) { return r.unchanged(ctx, live) })
 }
 
 // look reads the Services that slots render under a stable name, and those that a router wrote.
