@@ -78,7 +78,8 @@ type Request struct {
 	// DeployDigest is written to the slot and observed again.
 	DeployDigest string
 	Plan         v1alpha1.Plan
-	// Restore brings the slot back to what it was, from what the cluster stores: revision and replicas.
+	// Restore brings the slot back to what it was, from what the cluster stores: the newest revision that carries its digest
+	// (a foreign one carries none), else its Helm revision; and the replicas. The slot then carries the target's digest.
 	Restore *v1alpha1.ReturnTarget
 	// Rollout and Generation (of the lease) are written to the slot; a newer generation found there refuses the request.
 	Rollout    int

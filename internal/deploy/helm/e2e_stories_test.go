@@ -139,7 +139,9 @@ func (p *place) shift(t *testing.T, routes v1alpha1.Routes) {
 	for _, r := range routes.Objects {
 		text := string(r.Manifest)
 		for _, service := range routes.Services {
-			text = strings.ReplaceAll(text, fmt.Sprintf(`"service":{"name":%q`, service.Name), fmt.Sprintf(`"service":{"name":%q`, service.SlotService))
+			for _, at := range []string{`"service":{"name":%q`, `"backendRefs":[{"name":%q`} {
+				text = strings.ReplaceAll(text, fmt.Sprintf(at, service.Name), fmt.Sprintf(at, service.SlotService))
+			}
 		}
 		apply(text)
 	}
@@ -229,6 +231,26 @@ func TestTakeoverThenSlotsThenDirectLosesNothing(t *testing.T) {
 		t.Errorf("ingresses at the end: %s", have)
 	}
 	p.upgradeForeign(t, "v5")
+	probe.lost(t)
+}
+
+func TestTakeoverOfAnHTTPRouteLosesNothing(t *testing.T) {
+	p := newPlace(t)
+	values := map[string]any{"ingress": false, "httpRoute": true}
+	p.installForeign(t, values)
+	probe := p.probe(t)
+	slots, plain := slotPlan("canary"), slotPlan("direct")
+	live := p.mustDeploy(t, blue, direct, slots, p.release("v2", values), 1)
+	p.shift(t, live.Routes)
+	p.retire(t, direct, blue, slots, true, 1)
+	live = p.mustDeploy(t, direct, blue, plain, p.release("v3", values), 2)
+	p.shift(t, live.Routes)
+	p.retire(t, blue, direct, plain, true, 2)
+	time.Sleep(time.Second)
+	p.mustDeploy(t, direct, direct, v1alpha1.Plan{Strategy: "direct"}, p.release("v4", values), 3)
+	if have := p.names(t, "services"); have != "shop" {
+		t.Errorf("services at the end: %s", have)
+	}
 	probe.lost(t)
 }
 

@@ -67,7 +67,7 @@ func deploymentState(d *appsv1.Deployment, digest string) workload {
 	for _, c := range d.Status.Conditions {
 		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
 			w.facts = append(w.facts, v1alpha1.PodFact{
-				Pod: d.Name, Reason: c.Reason, Message: c.Message, Fatal: strings.Contains(c.Message, "exceeded quota"),
+				Pod: d.Name, Reason: c.Reason, Message: c.Message, Fatal: strings.Contains(c.Message, "exceeded quota") || strings.Contains(c.Message, "violates PodSecurity"),
 			})
 		}
 	}
