@@ -57,6 +57,8 @@ type LockState struct {
 // Acquire watches a held lease for one term: renewed, it fails with fault.Locked naming the holder; not renewed, it takes over.
 type Locker interface {
 	Acquire(ctx context.Context, key Key, holder string) (Lease, error)
+	// Forget removes what a released lock leaves behind; a held lock stays. For services that are removed for good.
+	Forget(ctx context.Context, key Key) error
 	// Holder returns the lock's state; a zero one where nobody holds it.
 	Holder(ctx context.Context, key Key) (LockState, error)
 }

@@ -218,8 +218,8 @@ func TestAttemptsOverGatesMadeAnew(t *testing.T) {
 		{999 * time.Millisecond, v1alpha1.Waiting, 1, "attempt 1 of 3"},
 		{time.Millisecond, v1alpha1.Waiting, 2, "attempt 2 of 3"},
 		{time.Second, v1alpha1.Failed, 3, "3 of 3 attempts"},
-		{0, v1alpha1.Waiting, 4, "attempt 1 of 3"}, // the end was told; asked again, it begins anew
-		{time.Hour, v1alpha1.Waiting, 5, "attempt"},
+		{0, v1alpha1.Waiting, 4, "attempt 1 of 3"},         // the end was told; asked again, it begins anew
+		{time.Hour, v1alpha1.Waiting, 5, "attempt 1 of 3"}, // nobody went on with the count
 	} {
 		c.pass(want.pass)
 		verdict, evidence := look()

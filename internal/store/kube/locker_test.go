@@ -106,35 +106,49 @@ func TestLostAnswerIsNoLoss(t *testing.T) {
 
 // TestFrozenProcessWakes: nothing of the process ran for a while, so nobody closed Lost; Valid must know by itself.
 func TestFrozenProcessWakes(t *testing.T) {
-	for name, jump := range map[string]func(time.Time) time.Time{
-		// Stopped: both clocks went on.
-		"stopped": func(now time.Time) time.Time { return now.Add(kube.DefaultTerm) },
-		// Asleep with the machine: the monotonic clock stood still, and Round(0) leaves the wall clock only.
-		"asleep": func(now time.Time) time.Time { return now.Round(0).Add(kube.DefaultTerm) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var frozen atomic.Bool
-				_, locker := process(t, newAPIServer(), kube.LockerOptions{Now: func() time.Time {
-					if frozen.Load() {
-						return jump(time.Now())
-					}
-					return time.Now()
-				}})
-				lease := grab(t, locker, storetest.Key("ns", "svc"))
-				frozen.Store(true)
-				select {
-				case <-lease.Lost():
-					t.Fatal("Lost is closed although nothing ran; the test shows nothing")
-				default:
-				}
-				if lease.Valid() {
-					t.Error("a process that slept over its lease believes in it")
-				}
-				<-lease.Lost()
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var frozen atomic.Int64
+		_, locker := process(t, newAPIServer(), kube.LockerOptions{Now: func() time.Time { return time.Now().Add(time.Duration(frozen.Load())) }})
+		lease := grab(t, locker, storetest.Key("ns", "svc"))
+		frozen.Store(int64(kube.DefaultTerm))
+		select {
+		case <-lease.Lost():
+			t.Fatal("Lost is closed although nothing ran; the test shows nothing")
+		default:
+		}
+		if lease.Valid() {
+			t.Error("a process that slept over its lease believes in it")
+		}
+		<-lease.Lost()
+	})
+}
+
+// TestForcedTakeover: somebody gave the lock away by hand; the holder must notice, and not write over it.
+func TestForcedTakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, locker := process(t, newAPIServer(), kube.LockerOptions{})
+		lease := grab(t, locker, storetest.Key("ns", "svc"))
+		leases := l.client(t).CoordinationV1().Leases("ns")
+		object, err := leases.Get(t.Context(), "sluice.svc", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		you, generation := "you", int32(lease.Generation())+1
+		object.Spec.HolderIdentity, object.Spec.LeaseTransitions = &you, &generation
+		if _, err := leases.Update(t.Context(), object, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		<-lease.Lost()
+		if err := lease.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if object, err = leases.Get(t.Context(), "sluice.svc", metav1.GetOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if *object.Spec.HolderIdentity != you {
+			t.Errorf("the lock given to somebody else is held by %q", *object.Spec.HolderIdentity)
+		}
+	})
 }
 
 func TestTakeoverIgnoresOtherClocks(t *testing.T) {

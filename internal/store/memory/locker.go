@@ -90,6 +90,19 @@ func (l *Locker) grant(key store.Key, holder string) (*Lease, error) {
 	return k.lease, nil
 }
 
+// Forget starts the generations anew; a held lock stays.
+func (l *Locker) Forget(ctx context.Context, key store.Key) error {
+	if err := ctx.Err(); err != nil {
+		return fault.Wrap(fault.Interrupted, "forget the lock", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k := l.locks[key]; k != nil && k.lease == nil {
+		delete(l.locks, key)
+	}
+	return nil
+}
+
 // Holder returns who holds the lock.
 func (l *Locker) Holder(ctx context.Context, key store.Key) (store.LockState, error) {
 	if err := ctx.Err(); err != nil {
