@@ -56,24 +56,34 @@ The run that drives it is asked to; where no run is alive, this one takes it bac
 	return cmd
 }
 
+// patience is how often a run that takes a rollout back on request is looked at before it is left to itself.
+const patience = 30
+
 // takeBack asks for a rollout to be taken back and drives that, unless another run does.
 func (inv *invocation) takeBack(ctx context.Context, place *app.Place, request v1alpha1.Request) (*backDocument, error) {
 	asked, err := place.Machine.Request(ctx, place.Key, request)
 	if err != nil {
 		return nil, err
 	}
-	r, err := place.Machine.Drive(ctx, place.Key, asked.Number, inv.driving(place, false))
-	if fault.Is(err, fault.Locked) {
-		// Another run is alive: it has read the request by now, and may be done.
+	var r v1alpha1.Rollout
+	for range patience {
+		r, err = place.Machine.Drive(ctx, place.Key, asked.Number, inv.driving(place, false))
+		if !fault.Is(err, fault.Locked) {
+			break
+		}
+		// Another run is alive, and was watched for as long as it took to know that: it has read the request by now.
 		record, readErr := place.Store.Get(ctx, place.Key, asked.Number)
 		if readErr != nil {
 			return nil, readErr
 		}
-		r = record.Rollout
-		if !r.Phase.Final() {
-			return &backDocument{document: head("RollbackResult"), Rollout: r, Driver: r.Holder}, nil
+		if r = record.Rollout; r.Phase.Final() {
+			err = nil
+			break
 		}
-		err = nil
+	}
+	if fault.Is(err, fault.Locked) {
+		lock, err := place.Locker.Holder(ctx, place.Key)
+		return &backDocument{document: head("RollbackResult"), Rollout: r, Driver: lock.Holder}, err
 	}
 	if err == nil {
 		err = rollout.Outcome(r)

@@ -238,7 +238,7 @@ func TestAbortAsksTheDriver(t *testing.T) {
 	}
 	r := w.must(0, "abort", "--env", "prod", "-o", "json")
 	doc := decode[backDocument](t, r.stdout)
-	if doc.Driver == "" || doc.Rollout.Phase.Final() || len(w.records("prod")[0].Requests) != 1 {
+	if doc.Driver != "bob@ci/7" || doc.Rollout.Phase.Final() || len(w.records("prod")[0].Requests) != 1 {
 		t.Errorf("document: %s", r.stdout)
 	}
 	w.must(7, "resume", "--env", "prod")

@@ -108,6 +108,12 @@ func (inv *invocation) uninstall(ctx context.Context, place *app.Place, p progre
 		}
 		doc.Records++
 	}
+	if err := lease.Release(ctx); err != nil {
+		return nil, err
+	}
+	if err := place.Locker.Forget(ctx, place.Key); err != nil {
+		return nil, err
+	}
 	return doc, place.Forget(ctx)
 }
 
