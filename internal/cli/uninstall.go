@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -76,7 +77,8 @@ func (inv *invocation) confirm(place *app.Place) bool {
 	return answer == "y" || answer == "yes"
 }
 
-// uninstall removes everything under the lock. Every part is idempotent: what was cut off is finished by the same command.
+// uninstall removes everything under the lock, and then the lock. Every part is idempotent: what was cut off is finished by the
+// same command.
 func (inv *invocation) uninstall(ctx context.Context, place *app.Place, p progress) (*uninstallDocument, error) {
 	doc := &uninstallDocument{document: head("UninstallResult"), Service: place.Key.Service, Environment: place.Key.Environment, Slots: []v1alpha1.Slot{}}
 	records, err := place.Store.List(ctx, place.Key)
@@ -87,34 +89,37 @@ func (inv *invocation) uninstall(ctx context.Context, place *app.Place, p progre
 	if err != nil {
 		return nil, err
 	}
-	if len(records) == 0 && len(seen.Slots) == 0 {
-		return doc, nil
-	}
-	lease, err := place.Locker.Acquire(ctx, place.Key, inv.holder())
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = lease.Release(context.WithoutCancel(ctx)) }()
-	generation := lease.Generation()
-	if err := inv.removeRoutes(ctx, place, records, seen, generation); err != nil {
-		return nil, err
-	}
-	if err := inv.removeSlots(ctx, place, records, seen, generation, doc, p); err != nil {
-		return nil, err
-	}
-	for _, record := range records {
-		if err := place.Store.Delete(ctx, place.Key, record.Rollout.Number); err != nil && !fault.Is(err, fault.NotFound) {
+	if len(records) > 0 || len(seen.Slots) > 0 {
+		lease, err := place.Locker.Acquire(ctx, place.Key, inv.holder())
+		if err != nil {
 			return nil, err
 		}
-		doc.Records++
-	}
-	if err := lease.Release(ctx); err != nil {
-		return nil, err
+		err = inv.remove(ctx, place, records, seen, lease.Generation(), doc, p)
+		if err := errors.Join(err, lease.Release(context.WithoutCancel(ctx))); err != nil {
+			return nil, err
+		}
 	}
 	if err := place.Locker.Forget(ctx, place.Key); err != nil {
 		return nil, err
 	}
 	return doc, place.Forget(ctx)
+}
+
+// remove takes away routes, slots and records, in this order.
+func (inv *invocation) remove(ctx context.Context, place *app.Place, records []store.Record, seen deploy.Observation, generation int64, doc *uninstallDocument, p progress) error {
+	if err := inv.removeRoutes(ctx, place, records, seen, generation); err != nil {
+		return err
+	}
+	if err := inv.removeSlots(ctx, place, records, seen, generation, doc, p); err != nil {
+		return err
+	}
+	for _, record := range records {
+		if err := place.Store.Delete(ctx, place.Key, record.Rollout.Number); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		doc.Records++
+	}
+	return nil
 }
 
 // removeRoutes takes the routes away by every router that a rollout here has used.

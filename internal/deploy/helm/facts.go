@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -125,11 +126,13 @@ func (r *Releaser) readLogs(ctx context.Context, namespace string, facts []v1alp
 // lastWords reads the end of a container's log: of the run that failed where there is one.
 func (r *Releaser) lastWords(ctx context.Context, namespace string, f v1alpha1.PodFact) string {
 	lines := int64(logLines)
-	for _, previous := range []bool{f.Reason != "NotReady", false} {
+	failed := f.Reason != "NotReady"
+	for _, previous := range []bool{failed, false, failed} {
 		raw, err := r.kube.CoreV1().Pods(namespace).GetLogs(f.Pod, &corev1.PodLogOptions{
 			Container: f.Container, TailLines: &lines, Previous: previous,
 		}).DoRaw(ctx)
-		if err == nil && len(raw) > 0 {
+		// While a container is being replaced the kubelet answers with an apology instead of a log.
+		if err == nil && len(raw) > 0 && !bytes.HasPrefix(raw, []byte("unable to retrieve container logs")) {
 			t := &tail{}
 			_, _ = t.Write(raw) // a tail takes everything
 			return t.String()

@@ -136,6 +136,9 @@ func (s *apiServer) one(w http.ResponseWriter, method, collection, name string, 
 	}
 	old, exists := s.objects[collection+name]
 	wanted, _ := meta(sent)["resourceVersion"].(string)
+	if p, ok := sent["preconditions"].(map[string]any); ok {
+		wanted, _ = p["resourceVersion"].(string)
+	}
 	switch {
 	case method == http.MethodPost && exists:
 		answerError(w, apierrors.NewAlreadyExists(resource, name))

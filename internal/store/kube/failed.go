@@ -26,7 +26,7 @@ func failed(op, resource, namespace, name string, err error) error {
 	case overQuota(err):
 		return e.WithHint("raise the quota of namespace %s for %s, or delete some: kubectl --namespace %s describe resourcequota", namespace, resource, namespace)
 	case apierrors.IsForbidden(err):
-		return e.WithHint("the identity in use lacks a right in namespace %s: it needs get, list, create, patch and delete on configmaps, and get, create and update on leases.coordination.k8s.io", namespace)
+		return e.WithHint("the identity in use lacks a right in namespace %s: it needs get, list, create, patch and delete on configmaps, and get, create, update and delete on leases.coordination.k8s.io", namespace)
 	case apierrors.IsUnauthorized(err):
 		return e.WithHint("the credentials of the kubeconfig are not accepted: log in again")
 	case missingNamespace(err):

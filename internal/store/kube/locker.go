@@ -212,6 +212,26 @@ func (l *Locker) Holder(ctx context.Context, key store.Key) (store.LockState, er
 	return state, nil
 }
 
+// Forget deletes exactly the free Lease that was seen.
+func (l *Locker) Forget(ctx context.Context, key store.Key) error {
+	object, err := l.get(ctx, key)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil
+	case err != nil:
+		return err
+	case held(object):
+		return nil
+	}
+	err = l.client.CoordinationV1().Leases(key.Namespace).Delete(ctx, object.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &object.UID, ResourceVersion: &object.ResourceVersion},
+	})
+	if err = failed("forget the lock", "lease", key.Namespace, object.Name, err); fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
 func leaseName(key store.Key) string { return fmt.Sprintf("sluice.%s", key.Service) }
 
 func held(object *coordinationv1.Lease) bool {

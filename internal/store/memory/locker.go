@@ -173,7 +173,7 @@ func (l *Lease) Release(ctx context.Context) error {
 func (l *Lease) free() {
 	l.locker.mu.Lock()
 	defer l.locker.mu.Unlock()
-	if k := l.locker.locks[l.key]; k.lease == l {
+	if k := l.locker.locks[l.key]; k != nil && k.lease == l {
 		k.lease = nil
 	}
 	l.end()

@@ -58,3 +58,20 @@ func TestExpire(t *testing.T) {
 		t.Errorf("state %+v, %v, want expired, held by me", s, err)
 	}
 }
+
+func TestReleaseAfterForget(t *testing.T) {
+	l := memory.NewLocker(nil, nil)
+	key := storetest.Key("ns", "svc")
+	lease, err := l.Acquire(t.Context(), key, "me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := lease.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Forget(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -29,6 +29,7 @@ func Locker(t *testing.T, namespace string, bubble func(*testing.T, func(*testin
 		"stopped":  takenOver,
 		"released": acquireReleased,
 		"frozen":   frozenReleases,
+		"forgot":   forgets,
 		"context":  cancelled,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,6 +105,25 @@ func acquireReleased(t *testing.T, key store.Key, a, b Process) {
 	if _, err := a.Acquire(t.Context(), key, "c@host"); !fault.Is(err, fault.Locked) {
 		t.Errorf("the second release gave back the successor's lock: %v, want fault.Locked", err)
 	}
+}
+
+// forgets: a held lock stays, a free one leaves nothing that stands in anybody's way.
+func forgets(t *testing.T, key store.Key, a, b Process) {
+	if err := a.Forget(t.Context(), key); err != nil {
+		t.Errorf("forgetting a lock that never was: %v", err)
+	}
+	first := acquire(t, a, key, "a@host")
+	if err := b.Forget(t.Context(), key); err != nil {
+		t.Errorf("forgetting a held lock: %v", err)
+	}
+	valid(t, first)
+	if err := first.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Forget(t.Context(), key); err != nil {
+		t.Errorf("forgetting a free lock: %v", err)
+	}
+	valid(t, acquire(t, b, key, "b@host"))
 }
 
 // frozenReleases: a process that wakes after a takeover gives back nothing that is not its own.
