@@ -128,6 +128,35 @@ func TestPromotionWaits(t *testing.T) {
 	}
 }
 
+// TestBackIsImmediate takes users off the candidate in one call, and the canary away only when the proxies have followed.
+func TestBackIsImmediate(t *testing.T) {
+	b := newBench(t, v1alpha1.RouterNginx)
+	b.settle(t, v1alpha1.Only(blue))
+	b.settle(t, v1alpha1.Between(blue, green, 25))
+	for range 2 {
+		// Right after the second stage of a promotion, so that both Ingresses lead to the candidate.
+		if err := b.shift(v1alpha1.Only(green), 1); err != nil {
+			t.Fatal(err)
+		}
+		b.now = b.now.Add(6 * time.Second)
+	}
+	b.server.written()
+	for i, want := range []string{"update ingresses/shop update ingresses/shop-canary", "", "delete ingresses/shop-canary"} {
+		if i == 2 {
+			b.now = b.now.Add(6 * time.Second)
+		}
+		if err := b.shift(v1alpha1.Only(blue), 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(b.server.written(), " "); got != want {
+			t.Errorf("call %d wrote %q, want %q", i+1, got, want)
+		}
+		if s := b.look(t); s.Split.Weights[blue] != 100 {
+			t.Errorf("after call %d users are at %s", i+1, traffic.Words(s.Split))
+		}
+	}
+}
+
 // TestMainIngress looks at what users of the chart's Ingress rely on.
 func TestMainIngress(t *testing.T) {
 	b := newBench(t, v1alpha1.RouterNginx)
