@@ -118,15 +118,22 @@ func refusal(a answer) error {
 	if a.status != http.StatusForbidden && a.status != http.StatusUnauthorized {
 		return nil
 	}
+	message, ok := statusMessage(a.body)
+	if !ok {
+		return nil
+	}
+	return fault.New(fault.Unreachable, "reach the Service through the API server", "%s", message).
+		WithHint("the identity in use needs the right to get (and create, for other methods) services/proxy in the namespace")
+}
+
+// statusMessage reads the format in which the API server refuses.
+func statusMessage(body []byte) (string, bool) {
 	var status struct {
 		Kind    string `json:"kind"`
 		Message string `json:"message"`
 	}
-	if json.Unmarshal(a.body, &status) != nil || status.Kind != "Status" {
-		return nil
-	}
-	return fault.New(fault.Unreachable, "reach the Service through the API server", "%s", status.Message).
-		WithHint("the identity in use needs the right to get (and create, for other methods) services/proxy in the namespace")
+	err := json.Unmarshal(body, &status)
+	return status.Message, err == nil && status.Kind == "Status"
 }
 
 // begin is the beginning of a body, fit for a terminal.
