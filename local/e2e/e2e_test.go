@@ -63,6 +63,7 @@ func TestNode(t *testing.T) {
 	t.Run("logs, API proxy and quota", n.apiServerReachesPods)
 	t.Run("up again starts nothing", n.upAgainStartsNothing)
 	t.Run("up repairs killed daemons", n.upRepairs)
+	t.Run("up after a reboot brings the pods back", n.survivesReboot)
 	t.Run("given settings that differ are refused", n.refusesOtherSettings)
 	n.down(t)
 	if after := n.traces(t); after != before {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,6 +50,47 @@ func (n *node) upRepairs(t *testing.T) {
 			return status == 200, body
 		})
 	}
+}
+
+// survivesReboot does to the node what a reboot does: every process dies, and all that the kernel keeps in memory goes. It
+// is not a reboot: the kernel's boot id is changed in the node's record instead.
+func (n *node) survivesReboot(t *testing.T) {
+	var pids []int
+	for _, line := range n.processes(t) {
+		pid, err := strconv.Atoi(strings.Fields(line)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the processes end", func() (bool, string) {
+		left := n.processes(t)
+		return len(left) == 0, strings.Join(left, "\n")
+	})
+	for _, command := range []string{
+		"awk '$5 ~ folder {print $5}' folder=" + n.state + " /proc/self/mountinfo | sort -r | xargs -r -n1 umount --lazy",
+		"nft flush ruleset; ip -4 address flush dev lo; ip address add 127.0.0.1/8 dev lo",
+		"find /sys/fs/cgroup/" + n.name + " /sys/fs/cgroup/*/" + n.name + " -depth -type d -exec rmdir {} + 2>/dev/null || true",
+		"sed -i 's/\"boot\": \".*\"/\"boot\": \"the last one\"/' " + n.state + "/cluster.json",
+	} {
+		if out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", command, err, out)
+		}
+	}
+	n.up(t)
+	eventually(t, "the pods answer again", func() (bool, string) {
+		status, body := get(t, "nginx.e2e.localhost", "/", "canary", "always")
+		if status != 200 || body != "green" {
+			return false, body
+		}
+		_, body = get(t, "nginx.e2e.localhost", "/fetch?url=http://blue/")
+		return body == "blue", body
+	})
 }
 
 func (n *node) refusesOtherSettings(t *testing.T) {

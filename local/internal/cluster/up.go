@@ -68,18 +68,29 @@ func (u Up) Run(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	unlock, err := lockState(u.Settings.State)
-	if err != nil {
-		return Status{}, err
-	}
-	defer unlock()
-	if err := node.prepare(ctx, u.Cache); err != nil {
-		return Status{}, err
-	}
-	if err := node.start(ctx, programs); err != nil {
+	if err := node.bringUp(ctx, u.Cache, programs); err != nil {
 		return Status{}, err
 	}
 	return Look(ctx, u.Settings.State)
+}
+
+// bringUp prepares and starts the node; nobody else changes it meanwhile.
+func (n *Node) bringUp(ctx context.Context, cache string, programs component.Programs) error {
+	unlock, err := lockState(n.settings.State)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := n.prepare(ctx, cache); err != nil {
+		return err
+	}
+	err = n.start(ctx, programs)
+	if errors.Is(err, errEnded) {
+		// One that ran when this began may have been about to die; one that cannot run ends a second time.
+		n.report.Warn(err.Error() + "; starting it again")
+		err = n.start(ctx, programs)
+	}
+	return err
 }
 
 // agrees refuses a given setting that differs from the node's.

@@ -14,6 +14,9 @@ import (
 // errNotYet says that something is under way, without anything wrong to report.
 var errNotYet = errors.New("not there yet")
 
+// errEnded says that a daemon ended that should run.
+var errEnded = errors.New("ended while waiting")
+
 const (
 	pollInterval = 100 * time.Millisecond
 	probeTimeout = 2 * time.Second
@@ -33,7 +36,7 @@ func (n *Node) await(ctx context.Context, what string, patience time.Duration, p
 			return nil
 		}
 		if dead := n.firstDead(); dead != "" {
-			return fmt.Errorf("%s: %s ended while waiting; its last words are in %s", what, dead, n.table.Log(dead))
+			return fmt.Errorf("%s: %s %w; its last words are in %s", what, dead, errEnded, n.table.Log(dead))
 		}
 		select {
 		case <-ctx.Done():

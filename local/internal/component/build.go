@@ -124,7 +124,10 @@ func (b *Builder) sweep() error {
 }
 
 func (b *Builder) goVersion(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, b.Go, "env", "GOVERSION", "GOOS", "GOARCH").Output()
+	command := exec.CommandContext(ctx, b.Go, "env", "GOVERSION", "GOOS", "GOARCH")
+	// A go.mod of where the user stands may choose another Go than the one that builds.
+	command.Dir, command.Env = os.TempDir(), append(os.Environ(), "GOWORK=off")
+	out, err := command.Output()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s env: %w", ErrNoGo, b.Go, err)
 	}

@@ -35,7 +35,9 @@ func ThisMachine() Machine {
 		UserID: os.Geteuid(),
 		Look:   exec.LookPath,
 		Run: func(program string, args ...string) (string, error) {
-			out, err := exec.Command(program, args...).CombinedOutput()
+			command := exec.Command(program, args...)
+			command.Dir = os.TempDir() // A go.mod of where the user stands may choose another Go.
+			out, err := command.CombinedOutput()
 			return strings.TrimSpace(string(out)), err
 		},
 		Read: os.ReadFile,
@@ -44,7 +46,7 @@ func ThisMachine() Machine {
 }
 
 const (
-	oldestGo      = "go1.26.0"
+	oldestGo      = "go1.26.6" // containerd's go.mod asks for it
 	buildSpace    = 12 << 30
 	runSpace      = 1 << 30
 	capabilityNet = 12
@@ -76,7 +78,7 @@ func (m Machine) Build(cache string) error {
 }
 
 func (m Machine) goCommand() error {
-	const cure = "install Go 1.26 or newer from https://go.dev/dl and put its bin folder into PATH"
+	const cure = "install Go 1.26.6 or newer from https://go.dev/dl and put its bin folder into PATH"
 	if !m.has("go") {
 		return fmt.Errorf("%w tool go: %s", ErrMissing, cure)
 	}
