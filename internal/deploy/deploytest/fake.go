@@ -285,12 +285,26 @@ func (f *Fake) mark(req deploy.RetireRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if req.Remove {
-		delete(f.world(req.Scope).slots, req.Slot)
+		w := f.world(req.Scope)
+		delete(w.slots, req.Slot)
+		if !w.installed() {
+			// The generation is written on the releases: with the last one it is gone.
+			w.generation = 0
+		}
 		return
 	}
 	if s := f.slot(req.Scope, req.Slot); len(s.revisions) > 0 {
 		s.state = deploy.Retired
 	}
+}
+
+func (w *world) installed() bool {
+	for _, s := range w.slots {
+		if len(s.revisions) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // fence refuses what an older driver asks for, and remembers the newest.

@@ -14,7 +14,6 @@ import (
 	releasev1 "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage"
 	"helm.sh/helm/v4/pkg/storage/driver"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -29,17 +28,13 @@ type labelled struct {
 }
 
 // storage is Helm's history of the namespace; revisions created through it carry labels.
-func (s *session) storage(labels map[string]string) (*storage.Storage, error) {
-	client, err := kubernetes.NewForConfig(s.getter.config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	secrets := driver.NewSecrets(client.CoreV1().Secrets(s.scope.Namespace))
+func (s *session) storage(labels map[string]string) *storage.Storage {
+	secrets := driver.NewSecrets(s.kube.CoreV1().Secrets(s.scope.Namespace))
 	secrets.SetLogger(s.log)
 	store := storage.Init(&labelled{Driver: secrets, session: s, labels: labels})
 	store.MaxHistory = maxHistory
 	store.SetLogger(s.log)
-	return store, nil
+	return store
 }
 
 // Create implements driver.Creator.
@@ -116,10 +111,7 @@ func (s *session) clear(name string) error {
 	if !ok || !last.status.IsPending() {
 		return nil
 	}
-	store, err := s.storage(nil)
-	if err != nil {
-		return err
-	}
+	store := s.storage(nil)
 	rel, err := getRevision(store, name, last.version)
 	if err != nil {
 		if errors.Is(err, driver.ErrReleaseNotFound) {

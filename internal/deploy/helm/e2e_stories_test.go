@@ -300,7 +300,7 @@ func TestDirectTakesItsRoutesBackInPlace(t *testing.T) {
 // upgradeForeign is a plain `helm upgrade --wait` without any force.
 func (p *place) upgradeForeign(t *testing.T, mode string) {
 	t.Helper()
-	g := newGetter(context.Background(), p.config, p.scope.Namespace)
+	g := newGetter(context.Background(), p.config, p.scope.Namespace, func() error { return nil })
 	cfg := action.NewConfiguration(action.ConfigurationSetLogger(p.releaser.log))
 	if err := cfg.Init(g, p.scope.Namespace, "secret"); err != nil {
 		t.Fatal(err)

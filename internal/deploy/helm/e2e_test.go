@@ -220,7 +220,7 @@ func (p *place) until(t *testing.T, what string, ok func(deploy.Observation) boo
 // installForeign installs or upgrades the service as plain Helm does.
 func (p *place) installForeign(t *testing.T, values map[string]any) {
 	t.Helper()
-	g := newGetter(context.Background(), p.config, p.scope.Namespace)
+	g := newGetter(context.Background(), p.config, p.scope.Namespace, func() error { return nil })
 	cfg := action.NewConfiguration(action.ConfigurationSetLogger(p.releaser.log))
 	if err := cfg.Init(g, p.scope.Namespace, "secret"); err != nil {
 		t.Fatal(err)
@@ -270,10 +270,7 @@ func (p *place) pend(t *testing.T, release string, version int, labels map[strin
 		t.Fatal(err)
 	}
 	defer s.close()
-	store, err := s.storage(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := s.storage(nil)
 	rel, err := getRevision(store, release, version)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -33,10 +34,14 @@ type getter struct {
 	mapper    meta.RESTMapper
 }
 
-func newGetter(ctx context.Context, config *rest.Config, namespace string) *getter {
-	guarded := rest.CopyConfig(config)
-	guarded.Wrap(func(next http.RoundTripper) http.RoundTripper { return &guard{ctx: ctx, next: next} })
-	return &getter{config: guarded, namespace: namespace}
+// newGetter makes clients whose requests end with ctx; fence says before a write whether it is still allowed.
+func newGetter(ctx context.Context, config *rest.Config, namespace string, fence func() error) *getter {
+	c := rest.CopyConfig(config)
+	g := &guard{ctx: ctx, fence: fence, looked: time.Now()}
+	c.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &guarded{guard: g, next: next}
+	})
+	return &getter{config: c, namespace: namespace}
 }
 
 // ToRESTConfig implements genericclioptions.RESTClientGetter.
@@ -78,18 +83,50 @@ func (g *getter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 
 func (g *getter) dynamic() (dynamic.Interface, error) { return dynamic.NewForConfig(g.config) }
 
-// guard ends all requests with the call they belong to: Helm goes on in the background when its context ends.
+// stale is how long a session trusts its last look at who holds the lease.
+const stale = 2 * time.Second
+
+// guard ends all requests with the call they belong to, for Helm goes on in the background when its context ends. And it
+// looks again, before a write that comes after a pause, whether a newer driver has been here: a process that was frozen
+// in the middle of an act must change nothing when it wakes.
 type guard struct {
-	ctx  context.Context
-	next http.RoundTripper
+	ctx   context.Context
+	fence func() error
+
+	mu     sync.Mutex
+	looked time.Time
+}
+
+// guarded is a client's transport behind the session's guard.
+type guarded struct {
+	guard *guard
+	next  http.RoundTripper
 }
 
 // RoundTrip implements http.RoundTripper.
-func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := g.ctx.Err(); err != nil {
+func (t *guarded) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := t.guard.ctx.Err(); err != nil {
 		return nil, err
 	}
-	return g.next.RoundTrip(req)
+	if req.Method != http.MethodGet {
+		if err := t.guard.look(); err != nil {
+			return nil, err
+		}
+	}
+	return t.next.RoundTrip(req)
+}
+
+func (g *guard) look() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Since(g.looked) < stale {
+		return nil
+	}
+	if err := g.fence(); err != nil {
+		return err
+	}
+	g.looked = time.Now()
+	return nil
 }
 
 // capabilities are asked of the cluster once per call.
@@ -122,11 +159,7 @@ func (c *capabilities) get() (*common.Capabilities, error) {
 	return c.found, nil
 }
 
-func newActions(s *session, labels map[string]string, caps *common.Capabilities) (*action.Configuration, error) {
-	releases, err := s.storage(labels)
-	if err != nil {
-		return nil, err
-	}
+func newActions(s *session, labels map[string]string, caps *common.Capabilities) *action.Configuration {
 	cfg := action.NewConfiguration(action.ConfigurationSetLogger(s.log))
 	client := kube.New(s.getter)
 	client.SetLogger(s.log)
@@ -134,7 +167,7 @@ func newActions(s *session, labels map[string]string, caps *common.Capabilities)
 	cfg.RESTClientGetter = s.getter
 	cfg.KubeClient = client
 	cfg.Capabilities = caps.Copy()
-	cfg.Releases = releases
+	cfg.Releases = s.storage(labels)
 	cfg.HookOutputFunc = func(_, _, _ string) io.Writer { return io.Discard }
-	return cfg, nil
+	return cfg
 }

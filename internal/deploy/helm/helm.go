@@ -87,6 +87,8 @@ func (r *Releaser) Preflight(ctx context.Context, req deploy.Request) error {
 // session is one call: the history it found, the actions it may use, and the fence around its writes.
 type session struct {
 	*Releaser
+	// kube writes behind the session's guard, unlike the Releaser's own.
+	kube    kubernetes.Interface
 	ctx     context.Context
 	scope   deploy.Scope
 	history history
@@ -106,19 +108,36 @@ type stamp struct {
 }
 
 // open reads the history of the service's releases and refuses what comes from an older driver.
-func (r *Releaser) open(ctx context.Context, scope deploy.Scope, generation int64) (*session, error) {
-	h, err := r.readHistory(ctx, scope)
-	if err != nil {
-		return nil, err
+func (r *Releaser) open(ctx context.Context, scope deploy.Scope, generation int64, fences ...fence) (*session, error) {
+	look := func(ctx context.Context) (history, error) {
+		h, err := r.readHistory(ctx, scope)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range fences {
+			if err := f(ctx, scope, generation); err != nil {
+				return nil, err
+			}
+		}
+		return h, h.fence(generation)
 	}
-	if err := h.fence(generation); err != nil {
+	h, err := look(ctx)
+	if err != nil {
 		return nil, err
 	}
 	// Helm goes on in the background when its context ends; its transport must not.
 	inner, cancel := context.WithCancel(ctx)
-	g := newGetter(inner, r.config, scope.Namespace)
+	g := newGetter(inner, r.config, scope.Namespace, func() error {
+		_, err := look(inner)
+		return err
+	})
+	client, err := kubernetes.NewForConfig(g.config)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
 	return &session{
-		Releaser: r, ctx: inner, scope: scope, history: h, getter: g, caps: &capabilities{getter: g},
+		Releaser: r, kube: client, ctx: inner, scope: scope, history: h, getter: g, caps: &capabilities{getter: g},
 		stamp: stamp{generation: generation}, close: cancel,
 	}, nil
 }
@@ -129,5 +148,5 @@ func (s *session) actions(labels map[string]string) (*action.Configuration, erro
 	if err != nil {
 		return nil, err
 	}
-	return newActions(s, labels, caps)
+	return newActions(s, labels, caps), nil
 }

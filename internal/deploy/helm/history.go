@@ -172,12 +172,12 @@ func decodeDigest(label string) string {
 }
 
 // labelRevision changes labels of a revision's Secret; a nil value takes one away. Helm's own data stay as they are.
-func (r *Releaser) labelRevision(ctx context.Context, namespace string, rev revision, labels map[string]any) error {
+func (s *session) labelRevision(rev revision, labels map[string]any) error {
 	patch, err := mergePatch(map[string]any{"metadata": map[string]any{"labels": labels}})
 	if err != nil {
 		return err
 	}
-	_, err = r.kube.CoreV1().Secrets(namespace).Patch(ctx, secretName(rev.release, rev.version), types.MergePatchType, patch,
+	_, err = s.kube.CoreV1().Secrets(s.scope.Namespace).Patch(s.ctx, secretName(rev.release, rev.version), types.MergePatchType, patch,
 		metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
 	if err != nil {
 		return fmt.Errorf("mark Helm release %s revision %d: %w", rev.release, rev.version, err)

@@ -19,7 +19,7 @@ import (
 // Retire implements deploy.Releaser.
 func (r *Releaser) Retire(ctx context.Context, req deploy.RetireRequest) error {
 	op := fmt.Sprintf("retire %s", req.Slot.HelmRelease(req.Service))
-	s, err := r.open(ctx, req.Scope, req.Generation)
+	s, err := r.open(ctx, req.Scope, req.Generation, r.routesFence)
 	if err != nil {
 		return classify(ctx, op, err)
 	}
@@ -101,7 +101,7 @@ func (s *session) freePods(req deploy.RetireRequest) error {
 		return err
 	}
 	last, _ := s.history.last(name)
-	return s.labelRevision(s.ctx, s.scope.Namespace, last, map[string]any{
+	return s.labelRevision(last, map[string]any{
 		labelRetired: "true", labelGeneration: strconv.FormatInt(s.stamp.generation, 10),
 	})
 }

@@ -86,10 +86,7 @@ func (s *session) forgetShared() error {
 	if len(s.history[name]) == 0 {
 		return nil
 	}
-	store, err := s.storage(nil)
-	if err != nil {
-		return err
-	}
+	store := s.storage(nil)
 	for _, rev := range s.history[name] {
 		if _, err := store.Delete(name, rev.version); err != nil && !absent(err) {
 			return fmt.Errorf("forget Helm release %s revision %d: %w", name, rev.version, err)

@@ -246,10 +246,7 @@ func (s *session) rewriteRelease(rel *releasev1.Release, objects []object, label
 	}
 	labels = maps.Clone(labels)
 	labels[labelGeneration] = strconv.FormatInt(s.stamp.generation, 10)
-	store, err := s.storage(labels)
-	if err != nil {
-		return err
-	}
+	store := s.storage(labels)
 	next := *rel
 	info := *rel.Info
 	next.Info, next.Manifest, next.Labels = &info, text, nil
