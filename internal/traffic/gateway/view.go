@@ -258,7 +258,7 @@ func object(route *unstructured.Unstructured) traffic.Object {
 	}
 	for _, m := range route.GetManagedFields() {
 		if m.FieldsV1 != nil && m.Time != nil {
-			o.Hands = append(o.Hands, traffic.Hand{Manager: m.Manager, At: m.Time.Time, Fields: m.FieldsV1.Raw})
+			o.Hands = append(o.Hands, traffic.Hand{Manager: m.Manager, At: m.Time.Time, Fields: m.FieldsV1.GetRawBytes()})
 		}
 	}
 	return o

@@ -226,43 +226,53 @@ func (v view) settled(now time.Time) bool {
 	return true
 }
 
-// state sums up what was seen.
-func (v view) state(now time.Time) traffic.State {
-	s := traffic.State{Converged: v.settled(now) && v.callers.Converged, Generation: v.callers.Generation}
+// generation is the newest one under which anything was written.
+func (v view) generation() int64 {
+	newest := v.callers.Generation
 	for _, i := range v.all() {
 		if o := object(i); v.target.Knows(o) {
-			s.Generation = max(s.Generation, o.Generation())
+			newest = max(newest, o.Generation())
 		}
 	}
+	return newest
+}
+
+// state sums up what was seen.
+func (v view) state(now time.Time) traffic.State {
+	s := traffic.State{Converged: v.settled(now) && v.callers.Converged, Generation: v.generation()}
 	main, mainsAgree, foreignMain := v.side(v.mains)
 	canary, canariesAgree, foreignCanary := v.side(v.canaries)
-	for _, foreign := range []string{v.callers.Foreign, foreignCanary, v.foreignHeader(), foreignMain} {
+	foreignHeader := v.foreignHeader()
+	for _, foreign := range []string{v.callers.Foreign, foreignCanary, foreignHeader, foreignMain} {
 		if foreign != "" {
 			s.Foreign = foreign
 		}
 	}
-	hasMain, hasCanary := v.known(v.mains) > 0, v.known(v.canaries) > 0
+	hasCanary := v.known(v.canaries) > 0
 	switch {
-	case !hasMain && !hasCanary:
-		return s
-	case !hasMain:
+	case v.known(v.mains) == 0 && hasCanary:
 		s.Split = v1alpha1.Split{Weights: map[v1alpha1.Slot]int{}, Header: canary.slot}
-		s.Foreign = fmt.Sprintf("the main Ingress beside %s is gone", strings.Join(sorted(v.canaries), ", "))
-		return s
+		s.Foreign = fmt.Sprintf("the main Ingress beside %s is gone", object(v.canaries[sorted(v.canaries)[0]]))
+	case v.known(v.mains) == 0:
 	case main.slot == v1alpha1.SlotNone:
 		s.Split = v1alpha1.Split{Weights: map[v1alpha1.Slot]int{}}
-		return s
-	case !hasCanary:
-		s.Split = v1alpha1.Only(main.slot)
-		s.Transition = len(v.stale(main.slot)) > 0 || v.lacking(v.mains, main.slot)
-	case canary.slot == main.slot:
-		s.Split, s.Transition = v1alpha1.Between(main.slot, canary.slot, 100), true
 	default:
-		s.Split = v1alpha1.Between(main.slot, canary.slot, canary.weight)
-		s.Transition = canary.weight == 100 || v.lacking(v.canaries, canary.slot) || v.foreignHeader() != ""
+		s.Split, s.Transition = v.between(main, canary, hasCanary)
+		s.Transition = s.Transition || !mainsAgree || !canariesAgree || foreignMain != "" || foreignHeader != "" || !v.callersAt(main.slot)
 	}
-	s.Transition = s.Transition || !mainsAgree || !canariesAgree || !v.callersAt(main.slot) || foreignMain != ""
 	return s
+}
+
+// between is the split of a main route and, if any, the canary beside it, and whether it is a state on the way.
+func (v view) between(main, canary lead, hasCanary bool) (v1alpha1.Split, bool) {
+	switch {
+	case !hasCanary:
+		return v1alpha1.Only(main.slot), len(v.stale(main.slot)) > 0 || v.lacking(v.mains, main.slot)
+	case canary.slot == main.slot:
+		return v1alpha1.Between(main.slot, canary.slot, 100), true
+	default:
+		return v1alpha1.Between(main.slot, canary.slot, canary.weight), canary.weight == 100 || v.lacking(v.canaries, canary.slot)
+	}
 }
 
 // foreignHeader names a canary that another header leads to.
@@ -305,7 +315,7 @@ func object(i *networkingv1.Ingress) traffic.Object {
 	o := traffic.Object{Kind: "Ingress", Name: i.Name, Labels: i.Labels, Annotations: i.Annotations, Created: i.CreationTimestamp.Time}
 	for _, m := range i.ManagedFields {
 		if m.FieldsV1 != nil && m.Time != nil {
-			o.Hands = append(o.Hands, traffic.Hand{Manager: m.Manager, At: m.Time.Time, Fields: m.FieldsV1.Raw})
+			o.Hands = append(o.Hands, traffic.Hand{Manager: m.Manager, At: m.Time.Time, Fields: m.FieldsV1.GetRawBytes()})
 		}
 	}
 	return o

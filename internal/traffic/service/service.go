@@ -250,7 +250,7 @@ func object(s *corev1.Service) traffic.Object {
 	o := traffic.Object{Kind: "Service", Name: s.Name, Labels: s.Labels, Annotations: s.Annotations, Created: s.CreationTimestamp.Time}
 	for _, m := range s.ManagedFields {
 		if m.FieldsV1 != nil && m.Time != nil {
-			o.Hands = append(o.Hands, traffic.Hand{Manager: m.Manager, At: m.Time.Time, Fields: m.FieldsV1.Raw})
+			o.Hands = append(o.Hands, traffic.Hand{Manager: m.Manager, At: m.Time.Time, Fields: m.FieldsV1.GetRawBytes()})
 		}
 	}
 	return o
