@@ -81,7 +81,7 @@ func twoSlotRows(back []v1alpha1.Phase) []row {
 	}, {
 		Row:  Row{"21c", back, "split is back, not converged yet", "– (retry)", "RollingBack"},
 		when: func(v *view) bool { return v.r.Plan.Slots && !v.o.Traffic.Converged },
-		then: wait("waiting for the proxies to follow"),
+		then: waitForProxies,
 	}, {
 		Row: Row{"22", back, "split back, candidate present", "**Retire(candidate)**", "RollingBack"},
 		when: func(v *view) bool {

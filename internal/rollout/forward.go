@@ -66,7 +66,18 @@ func describe(v *view) string {
 	if v.o.Traffic.Foreign != "" {
 		return v.o.Traffic.Foreign
 	}
+	if v.onPlan() && v.o.Traffic.Lag != "" {
+		return v.o.Traffic.Lag
+	}
 	return fmt.Sprintf("found %s, wanted %s", FormatSplit(v.o.Traffic.Split), FormatSplit(v.planned()))
+}
+
+// waitForProxies says which proxy does not follow, where that is known.
+func waitForProxies(v *view, d *Decision) {
+	d.Message = "waiting for the proxies to follow"
+	if v.o.Traffic.Lag != "" {
+		d.Message += ": " + v.o.Traffic.Lag
+	}
 }
 
 func pendingRows() []row {
@@ -185,7 +196,7 @@ func shiftingRows() []row {
 	}, {
 		Row:  Row{"11a", shifting, "observed split is plan[i], not converged yet", "– (retry)", "Shifting(i)"},
 		when: always,
-		then: wait("waiting for the proxies to follow"),
+		then: waitForProxies,
 	}}
 }
 
