@@ -23,7 +23,7 @@ type Place struct {
 	Machine  *rollout.Machine
 	// Prepare makes the namespace where it is missing and pins the cluster's identity where none is named. It is the first write, and says what it did.
 	Prepare func(ctx context.Context) (Prepared, error)
-	// Forget removes what Prepare wrote but the namespace, for the last service that leaves.
+	// Forget removes what Prepare wrote but the namespace, when the last service has left.
 	Forget func(ctx context.Context) error
 }
 

@@ -48,7 +48,40 @@ func section(b *strings.Builder, c *cobra.Command) {
 		number, _, _ := strings.Cut(strings.TrimSpace(line), " ")
 		numbers = append(numbers, number)
 	}
-	fmt.Fprintf(b, "\nExit codes: %s.\n", joined(numbers))
+	fmt.Fprintf(b, "\nExit codes: %s.", joined(numbers))
+	if kind := resultKind(c.Name()); kind != "" {
+		fmt.Fprintf(b, " Result: kind `%s`.", kind)
+	}
+	b.WriteString("\n")
+}
+
+// resultKind is the kind of document that a command prints with -o json.
+func resultKind(command string) string {
+	switch command {
+	case "init":
+		return "InitResult"
+	case "check":
+		return "CheckResult"
+	case "build":
+		return "ReleaseResult"
+	case "run":
+		return "RunResult"
+	case "deploy", "resume":
+		return "RolloutResult"
+	case "rollback":
+		return "RollbackResult` or `RolloutResult"
+	case "abort":
+		return "RollbackResult"
+	case "status":
+		return "Status"
+	case "history":
+		return "History"
+	case "uninstall":
+		return "UninstallResult"
+	case "version":
+		return "Version"
+	}
+	return ""
 }
 
 func dedent(text string) string {

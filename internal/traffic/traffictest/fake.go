@@ -225,6 +225,10 @@ func (f *Fake) apply(t traffic.Target, generation int64, name string, next func(
 	}
 	act()
 	w.generation, w.shiftedAt, w.foreign = generation, f.o.Now(), ""
+	if w.main == v1alpha1.SlotNone && w.canary == nil && w.callers == v1alpha1.SlotNone {
+		// The generation is written on the objects: with the last one it is gone.
+		w.generation = 0
+	}
 	w.note(f.o.Now())
 	return nil
 }
