@@ -93,3 +93,16 @@ func TestUninstallLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestServiceSelector switches a service that has no route: callers inside the cluster know its name only, and gates go through the API server.
+func TestServiceSelector(t *testing.T) {
+	s := newService(t, "selector")
+	s.strategy = blueGreen("service")
+	values := map[string]any{"router": "none"}
+	s.must(0)(s.release(values))
+	hangUp := s.callers(s.image(), "app")
+	s.must(0)(s.release(values))
+	s.must(4, "gate")(s.release(map[string]any{"router": "none", "env": map[string]any{"WRONG_BODY": "1"}}))
+	s.must(0)(s.release(values))
+	hangUp()
+}
