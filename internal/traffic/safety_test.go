@@ -280,6 +280,42 @@ func TestHTTPRoute(t *testing.T) {
 	}
 }
 
+// TestRedirect has a candidate with a second route that only redirects: it has nothing for the header, and comes with the promotion.
+func TestRedirect(t *testing.T) {
+	b := newBench(t, v1alpha1.RouterGateway)
+	r := routes(green, v1alpha1.RouterGateway)
+	r.Objects = append(r.Objects, v1alpha1.RouteObject{Kind: "HTTPRoute", Name: "www", Manifest: []byte(
+		`{"apiVersion":"gateway.networking.k8s.io/v1","kind":"HTTPRoute","metadata":{"name":"www"},"spec":{"parentRefs":[{"name":"sluice"}],
+		  "hostnames":["www.shop.test"],"rules":[{"filters":[{"type":"RequestRedirect","requestRedirect":{"hostname":"shop.test"}}]}]}}`)})
+	b.target.Routes[green] = r
+	b.settle(t, v1alpha1.Only(blue))
+	b.settle(t, v1alpha1.Between(blue, green, 25))
+	if b.server.get("httproutes", "www") != nil {
+		t.Error("the redirect is there before the promotion")
+	}
+	b.settle(t, v1alpha1.Only(green))
+	rule := b.server.get("httproutes", "www")["spec"].(document)["rules"].([]any)[0].(document)
+	if _, leads := rule["backendRefs"]; leads || rule["filters"] == nil {
+		t.Errorf("the redirect became %v", rule)
+	}
+}
+
+// TestSlotless has an Ingress that leads to no slot: it is there with the main one and has no canary.
+func TestSlotless(t *testing.T) {
+	b := newBench(t, v1alpha1.RouterNginx)
+	for _, slot := range []v1alpha1.Slot{blue, green} {
+		r := routes(slot, v1alpha1.RouterNginx)
+		r.Objects = append(r.Objects, ingress("aside", "login.test", map[string]string{"/auth": "sso"}))
+		b.target.Routes[slot] = r
+	}
+	for _, split := range []v1alpha1.Split{v1alpha1.Only(blue), v1alpha1.Between(blue, green, 25), v1alpha1.Only(green), v1alpha1.Only(blue)} {
+		b.settle(t, split)
+		if b.server.get("ingresses", "aside") == nil || b.server.get("ingresses", "aside-canary") != nil || b.look(t).Foreign != "" {
+			t.Errorf("at %s: %s; there are %v", traffic.Words(split), b.look(t).Foreign, b.server.objects)
+		}
+	}
+}
+
 // TestLag says which Gateway has not followed, and does not take an old answer for a new one.
 func TestLag(t *testing.T) {
 	b := newBench(t, v1alpha1.RouterGateway)

@@ -20,40 +20,48 @@ type document = map[string]any
 type wanted struct {
 	live, candidate v1alpha1.Slot
 	weight          int
+	target          traffic.Target
 	// charts are the HTTPRoutes as rendered, by slot and name.
 	charts map[v1alpha1.Slot]map[string]*unstructured.Unstructured
 }
 
 func newWanted(t traffic.Target, split v1alpha1.Split) (wanted, error) {
-	w := wanted{charts: map[v1alpha1.Slot]map[string]*unstructured.Unstructured{}}
+	w := wanted{target: t, charts: map[v1alpha1.Slot]map[string]*unstructured.Unstructured{}}
 	w.live, w.candidate, w.weight = traffic.Sides(split)
 	for _, slot := range []v1alpha1.Slot{w.live, w.candidate} {
+		if slot == v1alpha1.SlotNone {
+			continue
+		}
+		rendered := objects(t.Routes[slot])
+		if len(rendered) == 0 {
+			return w, fault.New(fault.Usage, "shift traffic", "the chart of service %s renders no HTTPRoute for slot %s", t.Service, slot).
+				WithHint("switch its HTTPRoute on in the values, or choose traffic.service or traffic.none")
+		}
 		w.charts[slot] = map[string]*unstructured.Unstructured{}
-		for _, o := range objects(t.Routes[slot]) {
+		for _, o := range rendered {
 			route, err := decode(o, t.Namespace)
 			if err != nil {
 				return w, err
 			}
-			w.charts[slot][o.Name] = route
-		}
-		if slot != v1alpha1.SlotNone && len(w.charts[slot]) == 0 {
-			return w, fault.New(fault.Usage, "shift traffic", "the chart of service %s renders no HTTPRoute for slot %s", t.Service, slot).
-				WithHint("switch its HTTPRoute on in the values, or choose traffic.service or traffic.none")
+			// What leads to none of the candidate's Services, as a redirect does, has nothing for the header to lead to.
+			if slot == w.live || slotted(t.Routes[slot], route) {
+				w.charts[slot][o.Name] = route
+			}
 		}
 	}
 	return w, nil
 }
 
-// names is what slots render, without the content.
-func names(t traffic.Target) map[v1alpha1.Slot]map[string]*unstructured.Unstructured {
-	out := map[v1alpha1.Slot]map[string]*unstructured.Unstructured{}
-	for slot, routes := range t.Routes {
-		out[slot] = map[string]*unstructured.Unstructured{}
-		for _, o := range objects(routes) {
-			out[slot][o.Name] = nil
+// slotted says that a route leads to a Service of the slot.
+func slotted(routes v1alpha1.Routes, route *unstructured.Unstructured) bool {
+	for _, rule := range rulesOf(route) {
+		for _, ref := range documents(rule, "backendRefs") {
+			if routes.SlotService(name(ref)) != "" {
+				return true
+			}
 		}
 	}
-	return out
+	return false
 }
 
 // names lists the routes that are to exist.
@@ -68,18 +76,22 @@ func (w wanted) names() []string {
 
 func (w wanted) renders(name string) bool { return slices.Contains(w.names(), name) }
 
-// share is the split as one route can show it: what only one slot renders belongs to that slot alone.
+// share is the split as one route can show it: what only one slot renders belongs to that slot alone, and a redirect to none.
 func (w wanted) share(name string) v1alpha1.Split {
-	_, live := w.charts[w.live][name]
+	live := w.charts[w.live][name]
 	_, candidate := w.charts[w.candidate][name]
+	var s v1alpha1.Split
 	switch {
-	case live && candidate:
-		return v1alpha1.Between(w.live, w.candidate, w.weight)
-	case live:
-		return v1alpha1.Only(w.live)
-	default:
-		return v1alpha1.Split{Header: w.candidate}
+	case live != nil && !slotted(w.target.Routes[w.live], live):
+	case live != nil && candidate:
+		s = v1alpha1.Between(w.live, w.candidate, w.weight)
+	case live != nil:
+		s = v1alpha1.Only(w.live)
 	}
+	if candidate {
+		s.Header = w.candidate
+	}
+	return s
 }
 
 // route is the live slot's route with the weights, behind the candidate's rules that the header leads to.

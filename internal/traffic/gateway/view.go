@@ -172,7 +172,7 @@ func (v view) state(now time.Time) traffic.State {
 
 // differs says that not every route, or not the callers inside the cluster, are where the split says.
 func (v view) differs(readings map[string]reading, split v1alpha1.Split) bool {
-	live, candidate, _ := traffic.Sides(split)
+	live, _, _ := traffic.Sides(split)
 	if traffic.Expressible(split) != nil {
 		return true
 	}
@@ -183,7 +183,10 @@ func (v view) differs(readings map[string]reading, split v1alpha1.Split) bool {
 	if len(objects(rendered)) == 0 {
 		return false
 	}
-	want := wanted{live: live, candidate: candidate, weight: split.Weights[candidate], charts: names(v.target)}
+	want, err := newWanted(v.target, split)
+	if err != nil {
+		return true
+	}
 	for _, n := range want.names() {
 		if r, there := readings[n]; !there || !r.split.Equal(want.share(n)) {
 			return true

@@ -36,7 +36,11 @@ func mainIngress(p traffic.Pass, s step) (next *networkingv1.Ingress, moves bool
 			b.Name = own
 		}
 	}
-	return finish(p, s.old, want, string(s.slot))
+	split := words(v1alpha1.SlotNone)
+	if slotted(routes, s.chart) {
+		split = words(s.slot)
+	}
+	return finish(p, s.old, want, split)
 }
 
 // canaryIngress is what of the chart's Ingress leads to the slot, with the weight and the header. Certificates, external names and the
@@ -46,14 +50,14 @@ func canaryIngress(p traffic.Pass, s step) *networkingv1.Ingress {
 	want.Name += canarySuffix
 	want.Spec.TLS = nil
 	routes := p.Target.Routes[s.slot]
-	slotted := func(b *networkingv1.IngressBackend) bool {
+	leads := func(b *networkingv1.IngressBackend) bool {
 		if b == nil || b.Service == nil || routes.SlotService(b.Service.Name) == "" {
 			return false
 		}
 		b.Service.Name = routes.SlotService(b.Service.Name)
 		return true
 	}
-	if !slotted(want.Spec.DefaultBackend) {
+	if !leads(want.Spec.DefaultBackend) {
 		want.Spec.DefaultBackend = nil
 	}
 	var rules []networkingv1.IngressRule
@@ -63,7 +67,7 @@ func canaryIngress(p traffic.Pass, s step) *networkingv1.Ingress {
 		}
 		var paths []networkingv1.HTTPIngressPath
 		for _, path := range rule.HTTP.Paths {
-			if slotted(&path.Backend) {
+			if leads(&path.Backend) {
 				paths = append(paths, path)
 			}
 		}

@@ -77,11 +77,14 @@ func (w wanted) stage(now time.Time) []step {
 // share lets the canary stand beside the main Ingress, with its weight and the header.
 func (w wanted) share(settled bool) []step {
 	steps := w.mains()
+	routes := w.v.target.Routes[w.candidate]
 	for _, name := range sorted(w.charts[w.candidate]) {
-		steps = append(steps, step{verb: setCanary, slot: w.candidate, weight: w.weight, old: w.v.canaries[name], chart: w.charts[w.candidate][name]})
+		if chart := w.charts[w.candidate][name]; slotted(routes, chart) {
+			steps = append(steps, step{verb: setCanary, slot: w.candidate, weight: w.weight, old: w.v.canaries[name], chart: chart})
+		}
 	}
 	for _, name := range sorted(w.v.canaries) {
-		if w.charts[w.candidate][name] == nil {
+		if chart := w.charts[w.candidate][name]; chart == nil || !slotted(routes, chart) {
 			steps = append(steps, w.withdraw(name, settled)...)
 		}
 	}
@@ -169,8 +172,9 @@ func (w wanted) mains() []step {
 
 // mainsLead says that every Ingress of the live slot's chart is there and leads to it.
 func (w wanted) mainsLead() bool {
-	for name := range w.charts[w.live] {
-		if old := w.v.mains[name]; old == nil || w.v.leads(old).slot != w.live || w.v.leads(old).foreign != "" {
+	for name, chart := range w.charts[w.live] {
+		old := w.v.mains[name]
+		if old == nil || w.v.leads(old).foreign != "" || (slotted(w.v.target.Routes[w.live], chart) && w.v.leads(old).slot != w.live) {
 			return false
 		}
 	}

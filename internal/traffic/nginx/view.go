@@ -138,7 +138,7 @@ func (v view) leads(i *networkingv1.Ingress) lead {
 			l.foreign = fmt.Sprintf("%s leads to slots %s and %s (last changed by %s)", o, l.slot, slot, o.LastHand())
 		}
 	}
-	found := string(l.slot)
+	found := words(l.slot)
 	if text, ok := i.Annotations[canaryWeight]; ok {
 		weight, err := strconv.Atoi(text)
 		if err != nil || weight < 0 || weight > 100 {
@@ -152,6 +152,19 @@ func (v view) leads(i *networkingv1.Ingress) lead {
 		l.foreign = fmt.Sprintf("%s is at %q, Sluice wrote %q (last changed by %s)", o, found, wrote, o.LastHand())
 	}
 	return l
+}
+
+// words is what a main Ingress leads to, as the router writes it down.
+func words(slot v1alpha1.Slot) string {
+	if slot == v1alpha1.SlotNone {
+		return "none"
+	}
+	return string(slot)
+}
+
+// slotted says that an Ingress as rendered leads to a Service of the slot; others are the same whatever slot is live.
+func slotted(routes v1alpha1.Routes, i *networkingv1.Ingress) bool {
+	return slices.ContainsFunc(backends(i), func(b *networkingv1.IngressServiceBackend) bool { return routes.SlotService(b.Name) != "" })
 }
 
 func canaryWords(slot v1alpha1.Slot, weight int) string {
@@ -177,6 +190,8 @@ func (v view) side(ingresses map[string]*networkingv1.Ingress) (first lead, agre
 		l := v.leads(ingresses[name])
 		if l.foreign != "" {
 			foreign = l.foreign
+		} else if l.slot == v1alpha1.SlotNone {
+			continue
 		}
 		if !seen {
 			first, seen = l, true
@@ -267,11 +282,11 @@ func (v view) state(now time.Time) traffic.State {
 func (v view) between(main, canary lead, hasCanary bool) (v1alpha1.Split, bool) {
 	switch {
 	case !hasCanary:
-		return v1alpha1.Only(main.slot), len(v.stale(main.slot)) > 0 || v.lacking(v.mains, main.slot)
+		return v1alpha1.Only(main.slot), len(v.stale(main.slot)) > 0 || v.lacking(v.mains, main.slot, false)
 	case canary.slot == main.slot:
 		return v1alpha1.Between(main.slot, canary.slot, 100), true
 	default:
-		return v1alpha1.Between(main.slot, canary.slot, canary.weight), canary.weight == 100 || v.lacking(v.canaries, canary.slot)
+		return v1alpha1.Between(main.slot, canary.slot, canary.weight), canary.weight == 100 || v.lacking(v.canaries, canary.slot, true)
 	}
 }
 
@@ -306,9 +321,13 @@ func (v view) stale(slot v1alpha1.Slot) []string {
 	return out
 }
 
-// lacking says that a slot renders an Ingress that is not there.
-func (v view) lacking(ingresses map[string]*networkingv1.Ingress, slot v1alpha1.Slot) bool {
-	return slices.ContainsFunc(objects(v.target.Routes[slot]), func(o v1alpha1.RouteObject) bool { return ingresses[o.Name] == nil })
+// lacking says that a slot renders an Ingress that is not there; a canary stands only beside those that lead to the slot.
+func (v view) lacking(ingresses map[string]*networkingv1.Ingress, slot v1alpha1.Slot, canaries bool) bool {
+	routes := v.target.Routes[slot]
+	return slices.ContainsFunc(objects(routes), func(o v1alpha1.RouteObject) bool {
+		chart, err := decode(o, v.target.Namespace)
+		return err == nil && ingresses[o.Name] == nil && (!canaries || slotted(routes, chart))
+	})
 }
 
 func object(i *networkingv1.Ingress) traffic.Object {
