@@ -145,6 +145,7 @@ func (p *place) freezer(t *testing.T, suffix string) (r *Releaser, frozen, wake 
 }
 
 func TestFrozenRetireFreesNothingWhenItWakes(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	plan := slotPlan("blueGreen")
 	for name, meanwhile := range map[string]func(t *testing.T, p *place){
@@ -191,6 +192,7 @@ func TestFrozenRetireFreesNothingWhenItWakes(t *testing.T) {
 }
 
 func TestFrozenDriverChangesNothingWhenItWakes(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	ctx := context.Background()
 	plan := v1alpha1.Plan{Strategy: "direct", Timeout: v1alpha1.Duration(time.Minute)}
