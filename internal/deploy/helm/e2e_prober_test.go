@@ -26,6 +26,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/deploy/deploytest"
 )
 
+// prober sends requests through the entry and to the stable Service until it is stopped, each on a connection of its own.
 type prober struct {
 	mu       sync.Mutex
 	sent     int
@@ -98,6 +99,7 @@ func (pr *prober) once(client *http.Client, url, host string) {
 	}
 }
 
+// lost ends the probing and fails the test if a request was lost.
 func (pr *prober) lost(t *testing.T) {
 	t.Helper()
 	pr.stop()
@@ -111,6 +113,7 @@ func (pr *prober) lost(t *testing.T) {
 	}
 }
 
+// shift does what a router does at 100 %: the route to the slot's Service, then the stable Service to the slot's pods.
 func (p *place) shift(t *testing.T, routes v1alpha1.Routes) {
 	t.Helper()
 	s, err := p.releaser.open(context.Background(), p.scope, 1<<40)
@@ -179,6 +182,7 @@ const (
 	green  = v1alpha1.SlotGreen
 )
 
+// upgradeForeign is a plain `helm upgrade --wait` without any force.
 func (p *place) upgradeForeign(t *testing.T, mode string) {
 	t.Helper()
 	g := newGetter(context.Background(), p.config, p.scope.Namespace, func() error { return nil })
@@ -197,6 +201,7 @@ func (p *place) upgradeForeign(t *testing.T, mode string) {
 	}
 }
 
+// volume makes sure that a claim of the namespace is bound where the cluster has no storage class.
 func (p *place) volume(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()

@@ -215,5 +215,3 @@ func TestCapacityFollowsTheLiveSlot(t *testing.T) {
 		live = next
 	}
 }
-
-// volume makes sure that a claim of the namespace is bound where the cluster has no storage class.
