@@ -3,6 +3,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -153,7 +154,8 @@ func (s *Stream) once() string {
 }
 
 func shorten(err error) string {
-	if u, ok := err.(*url.Error); ok {
+	var u *url.Error
+	if errors.As(err, &u) {
 		err = u.Err
 	}
 	return err.Error()
