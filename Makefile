@@ -37,7 +37,7 @@ test-e2e: build ## the end-to-end tests only; starts the local cluster and leave
 	@echo "==> local cluster"
 	bin/sluice local up
 	@echo "==> end-to-end tests"
-	$(GO) test -tags e2e -count=1 -p 1 -parallel 3 -timeout 70m -v $(e2e_packages)
+	$(GO) test -tags e2e -count=1 -p 1 -parallel 2 -timeout 70m -v $(e2e_packages)
 	cd local && $(GO) test -tags e2e -count=1 -p 1 -timeout 20m ./...
 
 lint: bin/golangci-lint ## check formatting and house rules

@@ -86,7 +86,7 @@ func newService(t *testing.T, name string) *service {
 		bed: testbed(t), t: t, name: name, dir: t.TempDir(), timeout: "60s", rate: 200,
 		namespace: "e2e-" + name, host: "e2e-" + name + ".localhost",
 		strategy: blueGreen("nginx"),
-		gates:    []any{map[string]any{"http": map[string]any{"path": "/", "expect": map[string]any{"status": 200, "json": map[string]any{"answer": 42}}}}},
+		gates:    []any{map[string]any{"http": map[string]any{"path": "/", "timeout": "10s", "expect": map[string]any{"status": 200, "json": map[string]any{"answer": 42}}}}},
 	}
 	s.repository = fmt.Sprintf("%s/e2e-%d/%s", s.Registry, time.Now().UnixNano(), name)
 	if err := os.CopyFS(s.dir, os.DirFS("testdata")); err != nil {
@@ -243,7 +243,8 @@ func (s *service) must(want int, words ...string) func(code int, out string) {
 func (s *service) users() func() load.Result {
 	s.t.Helper()
 	stream := load.Start(context.Background(), load.Options{
-		URL: s.url() + "/", Rate: s.rate,
+		// A machine of two cores that also builds may be slow; a lost request is one that is refused, wrong or never answered.
+		URL: s.url() + "/", Rate: s.rate, Timeout: 20 * time.Second,
 		Good: func(status int, body []byte) bool {
 			return status == http.StatusOK && bytes.Contains(body, []byte(`"answer":42`))
 		},
