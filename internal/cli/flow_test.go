@@ -49,6 +49,16 @@ func TestRunAsksEveryClusterFirst(t *testing.T) {
 	w.must(0, "run", "--to", "dev")
 }
 
+func TestWhatBreaksDuringAnInterruptionIsTheInterruption(t *testing.T) {
+	w := newWorld(t)
+	w.away = "prod"
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if r := w.runCtx(ctx, "status", "--env", "prod"); r.code != 130 || !strings.Contains(r.stderr, "error: interrupted") {
+		t.Errorf("ended with %d: %s", r.code, r.stderr)
+	}
+}
+
 func TestOneEnvironmentDoesNotHideTheOthers(t *testing.T) {
 	w := newWorld(t)
 	w.must(0, "run", "--to", "dev")
