@@ -59,9 +59,7 @@ func badReleases() []badRelease {
 }
 
 func (b badRelease) run(t *testing.T, s *service) {
-	outer := s.t
-	s.t = t
-	defer func() { s.t = outer }()
+	s = s.within(t)
 	gates, spec := s.gates, s.spec
 	defer func() { s.gates, s.spec = gates, spec }()
 	if b.gates != nil {

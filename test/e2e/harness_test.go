@@ -105,6 +105,14 @@ func newService(t *testing.T, name string) *service {
 	return s
 }
 
+// within is the same service for a subtest: what goes wrong there fails there.
+func (s *service) within(t *testing.T) *service {
+	outer := s.t
+	s.t = t
+	t.Cleanup(func() { s.t = outer })
+	return s
+}
+
 // The strategies under test.
 func direct() map[string]any { return map[string]any{"direct": map[string]any{}} }
 

@@ -33,9 +33,7 @@ func TestBadInputWritesNothing(t *testing.T) {
 		{"StatefulSet in a slot", 2, "StatefulSet", nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			outer := s.t
-			s.t = t
-			defer func() { s.t = outer }()
+			s := s.within(t)
 			values := map[string]any{}
 			switch tt.name {
 			case "names collide":
