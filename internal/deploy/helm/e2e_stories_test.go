@@ -19,10 +19,6 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
-// prober sends requests through the entry and to the stable Service until it is stopped, each on a connection of its own.
-// lost ends the probing and fails the test if a request was lost.
-// shift does what a router does at 100 %: the route to the slot's Service, then the stable Service to the slot's pods.
-// upgradeForeign is a plain `helm upgrade --wait` without any force.
 func TestBadReleasesTellTheirCause(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -126,6 +122,23 @@ func TestMigrationsRunOncePerRelease(t *testing.T) {
 		t.Errorf("blue after the failing hook: %+v", s)
 	}
 	p.mustDeploy(t, blue, green, plan, p.release("v4", run("succeed")), 4)
+}
+
+func TestDeleteHooksRunOnlyWhenTheServiceGoes(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	plan := slotPlan("blueGreen")
+	values := map[string]any{"farewell": true}
+	p.mustDeploy(t, blue, none, plan, p.release("v1", values), 1)
+	p.mustDeploy(t, green, blue, plan, p.release("v2", values), 2)
+	p.retire(t, blue, green, plan, true, 2)
+	if have := p.names(t, "jobs"); have != "" {
+		t.Errorf("a delete hook ran beside the live slot: %s", have)
+	}
+	p.retire(t, green, none, plan, true, 3)
+	if have := p.names(t, "jobs"); have != "shop-green-farewell" {
+		t.Errorf("jobs after the service is gone: %q", have)
+	}
 }
 
 func TestInterruptedHookIsAwaited(t *testing.T) {

@@ -279,3 +279,55 @@ func TestTakeoverPartsTheManifest(t *testing.T) {
 		t.Errorf("%s %+v", d, routes)
 	}
 }
+
+func TestReferencesToSharedObjects(t *testing.T) {
+	objects, err := parseDocuments("d.yaml", `
+kind: Deployment
+apiVersion: apps/v1
+metadata: {name: shop-blue}
+spec:
+  template:
+    spec:
+      serviceAccountName: shop-blue
+      imagePullSecrets: [{name: shop-blue}]
+      initContainers: [{name: i, envFrom: [{secretRef: {name: shop-blue}}, {configMapRef: {name: other}}]}]
+      containers: [{name: c, env: [{name: A, valueFrom: {configMapKeyRef: {name: shop-blue, key: a}}}, {name: B, value: shop-blue}]}]
+      volumes: [{name: v, persistentVolumeClaim: {claimName: shop-blue}}, {name: p, projected: {sources: [{secret: {name: shop-blue}}]}}]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renames := map[string]map[string]string{}
+	for _, kind := range []string{"ServiceAccount", "Secret", "ConfigMap", "PersistentVolumeClaim"} {
+		renames[kind] = map[string]string{"shop-blue": "shop"}
+	}
+	(&blueprint{renames: renames}).rewrite(objects[0])
+	have, err := marshal(objects[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is left is the Deployment's own name and a plain value.
+	if n := strings.Count(have, "shop-blue"); n != 2 {
+		t.Errorf("%d references are left:\n%s", n, have)
+	}
+	if !strings.Contains(have, "name: other") {
+		t.Errorf("a reference to something else is changed:\n%s", have)
+	}
+}
+
+func TestPinnedHPARemembersItsChart(t *testing.T) {
+	objects, err := parseDocuments("h.yaml", "kind: HorizontalPodAutoscaler\napiVersion: autoscaling/v2\nmetadata: {name: shop}\nspec: {minReplicas: 2, maxReplicas: 5}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for floor, want := range map[int64]int64{0: 2, 2: 2, 4: 4, 9: 5} {
+		o := objects[0].copy()
+		(&blueprint{pins: map[string]int64{"shop": floor}}).pin(o)
+		if have := replicasOf(o.Object, "spec", "minReplicas"); have != want {
+			t.Errorf("live has %d: minReplicas %d, want %d", floor, have, want)
+		}
+		if remembered := o.GetAnnotations()[annotationMinReplicas]; (remembered == "2") != (want != 2) {
+			t.Errorf("live has %d: remembers %q", floor, remembered)
+		}
+	}
+}
