@@ -40,6 +40,8 @@ test-e2e: build ## the end-to-end tests only; starts the local cluster and leave
 	$(GO) test -tags e2e -count=1 -p 1 -parallel 2 -timeout 70m -v $(e2e_packages)
 	cd local && $(GO) test -tags e2e -count=1 -p 1 -timeout 20m ./...
 
+# The cache is this clone's own: findings are kept with the path under which they were found.
+lint: export GOLANGCI_LINT_CACHE := $(CURDIR)/bin/.golangci-lint
 lint: bin/golangci-lint ## check formatting and house rules
 	@echo "==> lint"
 	bin/golangci-lint run --allow-parallel-runners ./...
