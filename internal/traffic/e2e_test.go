@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +28,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -119,9 +123,11 @@ type place struct {
 	t      *testing.T
 	kind   v1alpha1.Router
 	client kubernetes.Interface
-	target traffic.Target
-	router traffic.Router
-	host   string
+	// documents is the client for what has no type here.
+	documents dynamic.Interface
+	target    traffic.Target
+	router    traffic.Router
+	host      string
 
 	mu sync.Mutex
 	// left is how many more writes succeed; negative: all.
@@ -139,7 +145,7 @@ func newPlace(t *testing.T, kind v1alpha1.Router, convergence time.Duration) *pl
 	namespace := "traffic-e2e-" + string(kind)
 	p := &place{t: t, kind: kind, left: -1, host: namespace + ".localhost"}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return breakable{p, next} })
-	p.client = kubernetes.NewForConfigOrDie(config)
+	p.client, p.documents = kubernetes.NewForConfigOrDie(config), dynamic.NewForConfigOrDie(config)
 	p.target = traffic.Target{
 		Service: "shop", Environment: "test", Namespace: namespace, Convergence: convergence,
 		Routes: map[v1alpha1.Slot]v1alpha1.Routes{blue: p.routes(blue), green: p.routes(green)},
@@ -149,7 +155,7 @@ func newPlace(t *testing.T, kind v1alpha1.Router, convergence time.Duration) *pl
 	case v1alpha1.RouterNginx:
 		p.router = nginx.New(p.client, callers, nil)
 	case v1alpha1.RouterGateway:
-		p.router = gateway.New(dynamic.NewForConfigOrDie(config), callers, nil)
+		p.router = gateway.New(p.documents, callers, nil)
 	default:
 		p.router = callers
 	}
@@ -281,13 +287,39 @@ func (p *place) until(what string, ok func() bool) {
 	}
 }
 
-// url is how users reach the service.
-func (p *place) url() string {
+// control makes a route that nothing switches, to tell a lost request from a machine that does not carry the load.
+func (p *place) control() {
+	p.t.Helper()
+	ctx := context.Background()
+	var err error
+	if p.kind == v1alpha1.RouterGateway {
+		var route unstructured.Unstructured
+		o := httpRoute("control", "control."+p.host, map[string]string{"/": "shop-web-blue"})
+		if err = route.UnmarshalJSON(o.Manifest); err == nil {
+			route.SetNamespace(p.target.Namespace)
+			routes := p.documents.Resource(schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"})
+			_, err = routes.Namespace(p.target.Namespace).Create(ctx, &route, metav1.CreateOptions{})
+		}
+	} else {
+		var i networkingv1.Ingress
+		o := plain(ingress("control", "control."+p.host, map[string]string{"/": "shop-web-blue"}))
+		if err = json.Unmarshal(o.Manifest, &i); err == nil {
+			i.Namespace = p.target.Namespace
+			_, err = p.client.NetworkingV1().Ingresses(i.Namespace).Create(ctx, &i, metav1.CreateOptions{})
+		}
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// url is how users reach the service, or a host below it.
+func (p *place) url(below ...string) string {
 	entry, err := url.Parse(setting("SLUICE_E2E_ENTRY", defaultEntry))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return "http://" + p.host + ":" + entry.Port() + "/"
+	return "http://" + strings.Join(below, "") + p.host + ":" + entry.Port() + "/"
 }
 
 // TestContractOnCluster runs the suite against real controllers. The proxies' time is short, because here they are on the same machine.
