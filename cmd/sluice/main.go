@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,5 +14,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	// Libraries log here; what people need reaches them as errors and events.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	os.Exit(cli.Run(ctx, cli.System()))
 }
