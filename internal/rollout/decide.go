@@ -37,6 +37,8 @@ type Decision struct {
 	// Next phase and step; unchanged where nothing moves.
 	Next v1alpha1.Phase
 	Step int
+	// Moved says that the phase or the step changes.
+	Moved bool
 	// Message for the history; Cause and Evidence why the rollout is given up.
 	Message  string
 	Cause    string
@@ -54,7 +56,7 @@ func Decide(r v1alpha1.Rollout, o Observation, now time.Time) Decision {
 		if row.then != nil {
 			row.then(v, &d)
 		}
-		d.Row = row.ID
+		d.Row, d.Moved = row.ID, d.Next != r.Phase || d.Step != r.Step
 		return d
 	}
 	return Decision{Row: "-", Next: r.Phase, Step: r.Step}

@@ -250,7 +250,8 @@ func pause(r v1alpha1.Rollout, d Decision) time.Duration {
 	switch {
 	case d.Row == "14" || d.Row == "17" || d.Row == "3":
 		return idleTick
-	case d.Act == NoAct && d.Next != r.Phase, r.Phase.Final():
+	case d.Moved, r.Phase.Final():
+		// What follows a move depends on no new fact of the world.
 		return 0
 	default:
 		return busyTick

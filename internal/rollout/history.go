@@ -20,14 +20,13 @@ func advance(r v1alpha1.Rollout, o Observation, d Decision, now time.Time) v1alp
 	if d.Cause != "" && r.Cause == "" {
 		r.Cause, r.Evidence = d.Cause, d.Evidence
 	}
-	moved := d.Next != r.Phase || d.Step != r.Step
-	if moved {
+	if d.Moved {
 		r = enter(r, o, d, now)
 	}
 	if d.Act != NoAct {
 		r.Acts++
 	}
-	if moved || news(r, d) {
+	if d.Moved || news(r, d) {
 		r.History = appendEvent(r.History, v1alpha1.Event{
 			At: now, Phase: r.Phase, Step: r.Step, Row: d.Row, Action: string(d.Act), Message: d.Message,
 		}, r.Announced)
