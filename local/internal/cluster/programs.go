@@ -68,6 +68,8 @@ func (s Settings) spec(name string, on machine) process.Spec {
 		spec.Args = []string{"--configFile=" + paths.config("traefik.yaml")}
 		spec.Files = []string{paths.config("traefik.yaml")}
 		spec.Env = append(spec.Env, "KUBECONFIG="+paths.client("traefik"))
+		// Users' requests must not wait for what else a small machine builds.
+		spec.Nice = -10
 	default:
 		spec.Path = on.programs.Path("kubernetes", "kubernetes")
 		spec.Args = append([]string{name}, s.kubernetesFlags(name)...)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,8 @@ type Spec struct {
 	Dir string
 	// Files are configuration files that it reads once, at its start.
 	Files []string
+	// Nice is its scheduling priority, -20 to 19; where the right to raise it is missing the default stands.
+	Nice int
 }
 
 // entry is what the folder of records holds about a daemon.
@@ -40,7 +43,7 @@ type entry struct {
 // path of whoever calls, which is no reason to restart anything.
 func (s Spec) digest() (string, error) {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%q %q %q\n", s.Path, s.Args, s.Dir)
+	fmt.Fprintf(hash, "%q %q %q %d\n", s.Path, s.Args, s.Dir, s.Nice)
 	for _, file := range s.Files {
 		content, err := os.ReadFile(file)
 		if err != nil {
@@ -126,7 +129,7 @@ func (t Table) Start(ctx context.Context, spec Spec, patience time.Duration) (st
 	command.Env, command.Dir = spec.Env, spec.Dir
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := command.Start(); err != nil {
+	if err := startAt(command, spec.Nice); err != nil {
 		return false, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	if err := t.keep(spec.Name, command.Process.Pid, digest); err != nil {
@@ -137,6 +140,22 @@ func (t Table) Start(ctx context.Context, spec Spec, patience time.Duration) (st
 	// Nobody else reaps the daemon while this program runs, and a zombie would look alive to a signal.
 	go func() { _ = command.Wait() }()
 	return true, nil
+}
+
+// startAt starts a command at a priority, which a child inherits from the thread that it is forked from.
+func startAt(command *exec.Cmd, nice int) error {
+	if nice == 0 {
+		return command.Start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// The kernel's own scale: 20 - nice.
+	before, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil || syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice) != nil {
+		return command.Start()
+	}
+	defer func() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 20-before) }()
+	return command.Start()
 }
 
 func (t Table) keep(name string, pid int, digest string) error {
