@@ -16,7 +16,7 @@ func TestAbortAtEachPhase(t *testing.T) {
 		s := newService(t, "abort-"+router)
 		steps := canary(router, 0, 50, 100)
 		for _, step := range steps["canary"].(map[string]any)["steps"].([]any) {
-			step.(map[string]any)["hold"] = "30s"
+			step.(map[string]any)["hold"] = "15s"
 		}
 		s.strategy = steps
 		good := map[string]any{"router": router}
@@ -93,7 +93,7 @@ func routerOf(strategy map[string]any) string {
 // reaches waits until the newest rollout is in a phase and step.
 func (s *service) reaches(phase string, step int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(400 * time.Millisecond) {
 		var list struct {
 			Items []struct {
 				Data map[string]string `json:"data"`
