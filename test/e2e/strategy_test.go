@@ -98,6 +98,7 @@ func TestUninstallLeavesNothing(t *testing.T) {
 func TestServiceSelector(t *testing.T) {
 	s := newService(t, "selector")
 	s.strategy = blueGreen("service")
+	s.gates = []any{map[string]any{"http": map[string]any{"url": "http://app/", "expect": map[string]any{"json": map[string]any{"answer": 42}}}}}
 	values := map[string]any{"router": "none"}
 	s.must(0)(s.release(values))
 	hangUp := s.callers(s.image(), "app")
