@@ -15,7 +15,7 @@ import (
 )
 
 // shiftRuns is how many rollbacks are timed per router.
-const shiftRuns = 5
+const shiftRuns = 3
 
 // shiftBack times, under 200 requests/s with half of them at the candidate, how long after the decision to roll back the candidate still answers.
 func shiftBack(ctx context.Context, b *bed) error {
