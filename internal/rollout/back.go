@@ -76,7 +76,7 @@ func twoSlotRows(back []v1alpha1.Phase) []row {
 		when: func(v *view) bool { return v.r.Plan.Slots && !v.back() },
 		then: func(v *view, d *Decision) {
 			d.Act, d.Split = ShiftAct, v1alpha1.Only(v.r.Return.Slot)
-			d.Message = "traffic back to " + FormatSplit(d.Split)
+			d.Message = "traffic back to " + d.Split.String()
 		},
 	}, {
 		Row:  Row{"21c", back, "split is back, not converged yet", "– (retry)", "RollingBack"},

@@ -36,10 +36,10 @@ func TestNotReady(t *testing.T) {
 			for _, split := range splits {
 				err := b.shift(split, 1)
 				if !fault.Is(err, fault.Transient) || !strings.Contains(err.Error(), "shop-web-green") {
-					t.Errorf("%s: got %v, want it to wait for shop-web-green", traffic.Words(split), err)
+					t.Errorf("%s: got %v, want it to wait for shop-web-green", split, err)
 				}
 				if s := b.look(t); s.Split.Weights[green] != 0 {
-					t.Errorf("%s: users are at %s", traffic.Words(split), traffic.Words(s.Split))
+					t.Errorf("%s: users are at %s", split, s.Split)
 				}
 			}
 			for _, dead := range []string{"shop-web-blue", "shop-web", "shop-api-blue", "shop-api-green"} {
@@ -79,7 +79,7 @@ func TestFrozenDriver(t *testing.T) {
 					break
 				}
 				if s := b.look(t); s.Split.Weights[green] != 0 {
-					t.Errorf("%s: woken before write %d it led users to %s (%v)", kind, asleep, traffic.Words(s.Split), err)
+					t.Errorf("%s: woken before write %d it led users to %s (%v)", kind, asleep, s.Split, err)
 				}
 			}
 		}
@@ -311,7 +311,7 @@ func TestSlotless(t *testing.T) {
 	for _, split := range []v1alpha1.Split{v1alpha1.Only(blue), v1alpha1.Between(blue, green, 25), v1alpha1.Only(green), v1alpha1.Only(blue)} {
 		b.settle(t, split)
 		if b.server.get("ingresses", "aside") == nil || b.server.get("ingresses", "aside-canary") != nil || b.look(t).Foreign != "" {
-			t.Errorf("at %s: %s; there are %v", traffic.Words(split), b.look(t).Foreign, b.server.objects)
+			t.Errorf("at %s: %s; there are %v", split, b.look(t).Foreign, b.server.objects)
 		}
 	}
 }

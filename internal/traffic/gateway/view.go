@@ -83,7 +83,7 @@ func (v view) read(route *unstructured.Unstructured) reading {
 		}
 	}
 	r.mixed = r.mixed || v.contradicts(o, route, r.split)
-	found := traffic.Words(r.split)
+	found := r.split.String()
 	if wrote := o.Annotations[v1alpha1.AnnotationSplit]; r.foreign == "" && wrote != "" && wrote != found {
 		r.foreign = fmt.Sprintf("%s is at %q, Sluice wrote %q (last changed by %s)", o, found, wrote, o.LastHand())
 	}
