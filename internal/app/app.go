@@ -34,6 +34,8 @@ type Options struct {
 type App struct {
 	o       Options
 	closers []func() error
+	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
+	loaded map[string]*v1alpha1.Release
 }
 
 // New fills in the defaults; it opens nothing.
@@ -44,7 +46,7 @@ func New(o Options) *App {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &App{o: o}
+	return &App{o: o, loaded: map[string]*v1alpha1.Release{}}
 }
 
 // Close closes what was opened, the last one first.

@@ -34,7 +34,7 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		return nil, ref, err
 	}
 	// What is deployed is what the artifact says, also by the run that made it.
-	return release.Load(ctx, registry, ref.Ref)
+	return a.load(ctx, ref.Ref)
 }
 
 // Release finds a release by the name a person gives it, and loads it with its files and chart.
@@ -43,13 +43,24 @@ func (a *App) Release(ctx context.Context, name string) (*v1alpha1.Release, v1al
 	if err != nil {
 		return nil, v1alpha1.ReleaseRef{}, err
 	}
-	return release.Load(ctx, a.registry(), reference)
+	return a.load(ctx, reference)
 }
 
-// Load fetches a release for the machine.
+// Load fetches a release for the machine, once.
 func (a *App) Load(ctx context.Context, ref v1alpha1.ReleaseRef) (*v1alpha1.Release, error) {
-	loaded, _, err := release.Load(ctx, a.registry(), ref.Ref)
+	if known, ok := a.loaded[ref.Ref]; ok {
+		return known, nil
+	}
+	loaded, _, err := a.load(ctx, ref.Ref)
 	return loaded, err
+}
+
+func (a *App) load(ctx context.Context, reference string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
+	loaded, ref, err := release.Load(ctx, a.registry(), reference)
+	if err == nil {
+		a.loaded[ref.Ref] = loaded
+	}
+	return loaded, ref, err
 }
 
 func (a *App) registry() *oci.Registry { return oci.New(oci.Options{}) }

@@ -130,7 +130,7 @@ func (t *tree) frame() []string {
 	branches := []string{}
 	if r.Plan.Slots && t.seen.Traffic.Split.Weights != nil {
 		traffic := "traffic " + t.seen.Traffic.Split.String()
-		if t.seen.Traffic.Transition || !t.seen.Traffic.Converged {
+		if t.seen.Traffic.Transition || !t.seen.Traffic.Converged() {
 			traffic += t.style.busy(" …")
 		}
 		branches = append(branches, traffic)

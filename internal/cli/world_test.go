@@ -188,7 +188,7 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 			Store: b.store, Releaser: b.releaser, Routers: routers, Releases: b,
 			Gates:    func(v1alpha1.Gate) (gate.Gate, error) { return b.gate, nil },
 			Announce: b.o.Announce, Observed: b.o.Observed, Now: b.o.Now,
-			Sleep: func(ctx context.Context, d time.Duration) error {
+			Sleep: func(ctx context.Context, d time.Duration, _ <-chan struct{}) error {
 				b.now = b.now.Add(max(d, 250*time.Millisecond))
 				b.slept()
 				return ctx.Err()

@@ -74,7 +74,7 @@ func describe(v *view) string {
 
 // waitForProxies says which proxy does not follow, where that is known.
 func waitForProxies(v *view, d *Decision) {
-	d.Message = "waiting for the proxies to follow"
+	d.Message, d.Rest = "waiting for the proxies to follow", v.o.Traffic.Wait
 	if v.o.Traffic.Lag != "" {
 		d.Message += ": " + v.o.Traffic.Lag
 	}
@@ -183,12 +183,12 @@ func shiftingRows() []row {
 		Row:  Row{"10", shifting, "candidate ready, observed split is not plan[i], or is one of our own intermediate states", "**Shift(plan[i])**", "Shifting(i)"},
 		when: func(v *view) bool { return !v.onPlan() },
 		then: func(v *view, d *Decision) {
-			d.Act, d.Split = ShiftAct, v.planned()
+			d.Act, d.Split, d.Rest = ShiftAct, v.planned(), v.o.Traffic.Wait
 			d.Message = "traffic to " + d.Split.String()
 		},
 	}, {
 		Row:  Row{"11", shifting, "observed split is plan[i] and converged", "– (stamp stepSince)", "Analyzing(i)"},
-		when: func(v *view) bool { return v.o.Traffic.Converged },
+		when: func(v *view) bool { return v.o.Traffic.Converged() },
 		then: func(v *view, d *Decision) {
 			d.Next = v1alpha1.Analyzing
 			d.Message = "traffic is at " + v.planned().String()
@@ -228,6 +228,7 @@ func analyzingRows() []row {
 				d.Message = fmt.Sprintf("gate %q is waiting: %s", g.Gate, g.Evidence)
 			} else if v.gatesPassed() {
 				d.Message = fmt.Sprintf("holding %s for %s", v.planned(), v.hold())
+				d.Rest = v.hold() - v.now.Sub(v.r.StepSince)
 			}
 		},
 	}, {

@@ -39,7 +39,7 @@ func (m *Machine) observe(ctx context.Context, r v1alpha1.Rollout) (Observation,
 			return o, err
 		}
 	} else {
-		o.Traffic = traffic.State{Split: withoutRouter(r, o), Converged: true}
+		o.Traffic = traffic.State{Split: withoutRouter(r, o)}
 	}
 	if err := m.observeOthers(ctx, r, &o); err != nil {
 		return o, err

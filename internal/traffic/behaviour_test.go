@@ -32,7 +32,7 @@ func (b *bench) settle(t *testing.T, split v1alpha1.Split) {
 	t.Helper()
 	for range 20 {
 		s := b.look(t)
-		if s.Split.Equal(split) && !s.Transition && s.Converged {
+		if s.Split.Equal(split) && !s.Transition && s.Converged() {
 			b.server.written()
 			return
 		}

@@ -66,7 +66,7 @@ func (p *place) reach(split v1alpha1.Split, generation int64) time.Duration {
 			p.t.Fatal(err)
 		}
 		onPlan := state.Split.Equal(split) && !state.Transition
-		if onPlan && state.Converged {
+		if onPlan && state.Converged() {
 			return time.Since(begin)
 		}
 		if !onPlan {

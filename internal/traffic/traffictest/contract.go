@@ -93,7 +93,7 @@ func (s Subject) settle(t *testing.T, split v1alpha1.Split, generation int64) {
 			if err := s.shift(split, generation); err != nil {
 				t.Fatalf("shift to %s: %v", split, err)
 			}
-		} else if state.Converged {
+		} else if state.Converged() {
 			return
 		}
 		s.served(t, split)
@@ -101,7 +101,7 @@ func (s Subject) settle(t *testing.T, split v1alpha1.Split, generation int64) {
 	}
 	state := s.look(t)
 	t.Fatalf("%s was never reached; it is at %s (transition %t, converged %t, %s)",
-		split, state.Split, state.Transition, state.Converged, state.Lag)
+		split, state.Split, state.Transition, state.Converged(), state.Lag)
 }
 
 // served says that somebody serves, and that it is one of the two slots.
@@ -144,7 +144,7 @@ func testRepeat(t *testing.T, s Subject) {
 			t.Errorf("shift to %s again wrote something: %v", split, err)
 		}
 		s.Break(t, -1)
-		if state := s.look(t); !state.Split.Equal(split) || state.Transition || !state.Converged {
+		if state := s.look(t); !state.Split.Equal(split) || state.Transition || !state.Converged() {
 			t.Errorf("shift to %s again led to %+v", split, state)
 		}
 	}
