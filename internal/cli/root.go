@@ -43,7 +43,7 @@ Results go to stdout, the log to stderr. NO_COLOR switches colours off.`,
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newInit(inv), newCheck(inv), newSchema(inv),
-		newBuild(inv), newDeploy(inv), newRun(inv), newRollback(inv), newAbort(inv), newResume(inv),
+		newBuild(inv), newDeploy(inv), newRun(inv), newPromote(inv), newRollback(inv), newAbort(inv), newResume(inv),
 		newStatus(inv), newHistory(inv),
 		newUninstall(inv),
 		newLocal(inv), newVersion(inv),
