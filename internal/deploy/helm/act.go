@@ -25,6 +25,9 @@ func (s *session) deploy(req deploy.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.rehearse(b); err != nil {
+		return err
+	}
 	if err := s.prepare(b, name); err != nil {
 		return err
 	}

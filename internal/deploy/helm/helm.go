@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -23,12 +24,14 @@ const maxHistory = 20
 // defaultTimeout bounds the chart's hooks where the plan has no timeout.
 const defaultTimeout = 5 * time.Minute
 
-// Releaser implements deploy.Releaser with Helm 4 and server-side apply. It keeps nothing between calls: every method reads the cluster first.
+// Releaser implements deploy.Releaser with Helm 4 and server-side apply. It keeps nothing of the cluster between calls: every method reads it first.
 type Releaser struct {
 	config *rest.Config
 	kube   kubernetes.Interface
 	meta   metadata.Interface
 	log    slog.Handler
+	// rehearsed is the hash of what was rehearsed last: what Preflight has tried need not be tried again a moment later.
+	rehearsed atomic.Value
 }
 
 var _ deploy.Releaser = (*Releaser)(nil)
