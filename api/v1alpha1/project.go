@@ -28,6 +28,9 @@ type Service struct {
 	SlotValues map[string]string `json:"slotValues,omitempty"`
 	// Shared names objects ("Kind/name") that both slots use and that exist once, in the Helm release <service>-shared.
 	Shared []string `json:"shared,omitempty"`
+	// PerSlot names volumes ("PersistentVolumeClaim/name") of which each slot may have its own, empty at first: caches and scratch space.
+	// A volume that is listed neither here nor under shared is refused with two slots, for the new version would start without its data.
+	PerSlot []string `json:"perSlot,omitempty"`
 }
 
 // Image says how one image is built. Exactly one builder is set.

@@ -69,7 +69,8 @@ func (r *Releaser) Deploy(ctx context.Context, req deploy.Request) error {
 }
 
 // Preflight tells what can be known of a deployment before anything is written: whether the chart renders,
-// whether its names collide between the slots, and whether it has objects that cannot live in a slot.
+// whether its names collide between the slots, whether it has objects that cannot live in a slot, and whether a
+// first installation would compete with what others serve.
 func (r *Releaser) Preflight(ctx context.Context, req deploy.Request) error {
 	op := fmt.Sprintf("check the chart of %s", req.Service)
 	s, err := r.open(ctx, req.Scope, req.Generation)
@@ -81,6 +82,9 @@ func (r *Releaser) Preflight(ctx context.Context, req deploy.Request) error {
 		return classify(ctx, op, err)
 	}
 	b, err := s.design(req)
+	if err == nil {
+		err = s.refuseOccupied(b)
+	}
 	if err == nil {
 		err = s.rehearse(b)
 	}
