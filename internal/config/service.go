@@ -32,6 +32,7 @@ func (v *validator) service(name string, s v1alpha1.Service) {
 	for _, key := range sorted(s.SlotValues) {
 		v.slotValue(child(child(path, "slotValues"), key), key, s.SlotValues[key])
 	}
+	v.paths(child(path, "paths"), s.Paths)
 	for i, object := range s.Shared {
 		if !regexp.MustCompile(`^[A-Z][A-Za-z]*/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`).MatchString(object) {
 			v.report(item(child(path, "shared"), i), "", "%q is no Kind/name such as PersistentVolumeClaim/data", object)
