@@ -55,8 +55,9 @@ type Checkout struct {
 	Folder string
 	// Ref is the branch that is checked out, in full (refs/heads/main), else the branch or tag that a CI system says it builds; "" where nobody says one.
 	Ref string
-	// Into is the branch, in full, that a pull request would be merged into; "" where no CI system says that it builds one.
-	Into string
+	// PullRequest says that a CI system builds a pull request, Into the branch, in full, that it would be merged into; "" where nobody says it.
+	PullRequest bool
+	Into        string
 	// Before is the commit at which the branch was before what was pushed, as a CI system says it; "" where none does.
 	Before string
 	// Changed is a hash of everything that differs from the commit, untracked files included; "" where nothing does.

@@ -58,13 +58,18 @@ func (m *Maker) Version(ctx context.Context, dir, service string) (string, v1alp
 
 // Versions is Version of several services of one checkout. Commits and tags that a shallow clone lacks are fetched.
 func (m *Maker) Versions(ctx context.Context, dir string, checkout build.Checkout, services []string) (map[string]string, error) {
+	const cure = "fetch all of it with `git fetch --unshallow --tags`, or give the version with --version"
+	checkout, err := WithTags(ctx, m.Sources, dir, checkout)
+	if err != nil {
+		return nil, &fault.Error{Op: "derive the version", Kind: fault.KindOf(err), Err: err, Hint: cure}
+	}
 	versions := map[string]string{}
 	naming := NamingOf(checkout.Ref)
 	var derive []string
 	for _, service := range services {
 		named, err := naming.Releases(service, checkout.Tags)
 		switch {
-		case !named || checkout.Into != "":
+		case !named || checkout.PullRequest:
 			derive = append(derive, service)
 		case err != nil:
 			return nil, err
@@ -78,18 +83,31 @@ func (m *Maker) Versions(ctx context.Context, dir string, checkout build.Checkou
 	if err != nil || certain {
 		return versions, err
 	}
-	if err := m.Sources.Complete(ctx, dirOr(dir)); err != nil {
-		return nil, &fault.Error{
-			Op: "derive the version", Kind: fault.KindOf(err), Err: fmt.Errorf("the clone is shallow, so that tags and the number of commits cannot be told: %w", err),
-			Hint: "fetch all of it with `git fetch --unshallow --tags`, or give the version with --version",
-		}
+	if checkout, err = completed(ctx, m.Sources, dir, checkout); err != nil {
+		return nil, &fault.Error{Op: "derive the version", Kind: fault.KindOf(err), Err: err, Hint: cure}
 	}
-	whole, err := m.describe(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	_, err = m.derive(ctx, dir, whole, derive, versions)
+	_, err = m.derive(ctx, dir, checkout, derive, versions)
 	return versions, err
+}
+
+// WithTags is the checkout with all its tags, which a shallow clone lacks, where it takes them to know what the branch or tag asks for:
+// a release of the whole repository is not one of the services that have tags of their own.
+func WithTags(ctx context.Context, sources build.Sources, dir string, checkout build.Checkout) (build.Checkout, error) {
+	naming := NamingOf(checkout.Ref)
+	if !checkout.Shallow || !naming.Release || naming.Service != "" || checkout.PullRequest {
+		return checkout, nil
+	}
+	return completed(ctx, sources, dir, checkout)
+}
+
+// completed fetches what a shallow clone lacks. The checkout keeps its names.
+func completed(ctx context.Context, sources build.Sources, dir string, checkout build.Checkout) (build.Checkout, error) {
+	if err := sources.Complete(ctx, dirOr(dir)); err != nil {
+		return checkout, fault.Wrap(fault.KindOf(err), "the clone is shallow, so that tags and the number of commits cannot be told", err)
+	}
+	whole, err := sources.Describe(ctx, dirOr(dir))
+	whole.Ref, whole.PullRequest, whole.Into, whole.Before = checkout.Ref, checkout.PullRequest, checkout.Into, checkout.Before
+	return whole, err
 }
 
 // describe asks source control. That there is none is an error of usage: nothing that was named is missing, what lacks is a version.

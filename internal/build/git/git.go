@@ -68,7 +68,7 @@ func (g Git) named(ctx context.Context, op, dir, top string, c *build.Checkout) 
 	if err != nil {
 		return fault.Wrap(fault.Usage, op, err)
 	}
-	c.Ref, c.Into, c.Before = said.ref, said.into, said.before
+	c.Ref, c.PullRequest, c.Into, c.Before = said.ref, said.pullRequest, said.into, said.before
 	branch, err := g.run(ctx, op, dir, "symbolic-ref", "--quiet", "HEAD")
 	switch {
 	case absent(err):

@@ -13,7 +13,10 @@ import (
 const branches = "refs/heads/"
 
 // pipeline is what a CI system says of the commit that it builds. Refs are full names.
-type pipeline struct{ ref, into, before string }
+type pipeline struct {
+	ref, into, before string
+	pullRequest       bool
+}
 
 // pipelineOf reads the environment of GitHub Actions or Azure Pipelines; it is empty outside of them, and for work trees that are not
 // those which they have checked out.
@@ -50,10 +53,10 @@ func github(env map[string]string) (pipeline, error) {
 		if err != nil {
 			return p, err
 		}
-		p.into = full(payload.MergeGroup.BaseRef)
+		p.pullRequest, p.into = true, full(payload.MergeGroup.BaseRef)
 	}
 	if base := env["GITHUB_BASE_REF"]; base != "" {
-		p.into = full(base)
+		p.pullRequest, p.into = true, full(base)
 	}
 	return p, nil
 }
@@ -89,7 +92,7 @@ func readPayload(path string) (payload, error) {
 func azure(env map[string]string) pipeline {
 	p := pipeline{ref: env["BUILD_SOURCEBRANCH"]}
 	if target := env["SYSTEM_PULLREQUEST_TARGETBRANCH"]; target != "" {
-		p.into = full(target)
+		p.pullRequest, p.into = true, full(target)
 	}
 	return p
 }
