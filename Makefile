@@ -66,8 +66,9 @@ bench: build bin/helm ## the figures that the docs quote, one line each (as root
 	bin/sluice local up
 	$(GO) run ./test/bench $(BENCH)
 
-fuzz: ## look for panics in the decoders, a minute each
+fuzz: ## look for panics in the decoders and in the plan, a minute each
 	$(GO) test ./internal/config -run '^$$' -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 1s
+	$(GO) test ./internal/plan -run '^$$' -fuzz FuzzMake -fuzztime 60s -fuzzminimizetime 1s
 
 clean: ## remove what was built here; the local cluster's own cache stays
 	rm -rf bin

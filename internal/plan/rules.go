@@ -67,10 +67,10 @@ func serviceRules(name string, s v1alpha1.Service, dir string, only bool) ([]rul
 			add(here, ".")
 		}
 		for _, source := range sources {
-			add(here, source)
 			if s.Images[image].Ko != "" {
 				list = append(list, moduleRules(here, path.Join(dir, source))...)
 			}
+			add(here, source)
 		}
 	}
 	add(key+".chart", s.Chart)
@@ -93,18 +93,16 @@ func serviceRules(name string, s v1alpha1.Service, dir string, only bool) ([]rul
 	return list, nil
 }
 
-// moduleRules are the files beside or above a Go package that say which version of which module is compiled into it.
+// moduleRules are the files above a Go package that say which version of which module is compiled into it.
 func moduleRules(key, folder string) []rule {
 	var list []rule
-	for {
+	for folder != "." && folder != "/" {
+		folder = path.Dir(folder)
 		for _, name := range []string{"go.mod", "go.sum", "go.work", "go.work.sum"} {
 			list = append(list, rule{folder: path.Join(folder, name), why: key + " is of the Go module of " + name})
 		}
-		if folder == "." {
-			return list
-		}
-		folder = path.Dir(folder)
 	}
+	return list
 }
 
 // match returns, by service, the rule that decides about a changed path: the last one that matches.
