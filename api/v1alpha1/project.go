@@ -18,6 +18,11 @@ type Project struct {
 
 // Service is one deployable microservice: sources, images and one chart.
 type Service struct {
+	// Paths a change of which touches the service, beside what its own keys name (the folders of its images and its chart, the values files
+	// of the environments): files, folders and patterns, relative to sluice.yaml. `*` and `?` stand for parts of a name, `**` for any number of
+	// folders; a folder stands for all below it. A path behind a `!` is taken out again, also of what the other keys name; the last one that matches counts.
+	// Default: nothing more, and in a file with one service the whole folder of sluice.yaml.
+	Paths []string `json:"paths,omitempty"`
 	// Images by the name under which the chart's values refer to them.
 	Images map[string]Image `json:"images,omitempty"`
 	// Chart is the folder of the Helm chart, relative to sluice.yaml.

@@ -119,7 +119,7 @@ func layerOf(folder string) layer {
 	switch parts[1] {
 	case "fault":
 		return fault
-	case "config", "rollout", "promotion", "analysis", "release":
+	case "config", "rollout", "promotion", "plan", "analysis", "release":
 		return core
 	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store":
 		switch {

@@ -9,12 +9,15 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/plan"
 )
 
 // Backend is what the commands need to have done for them; app provides it, tests put ports in memory behind it.
 type Backend interface {
 	// Build builds a service's images and makes the release of them; without a version it is derived from source control.
 	Build(ctx context.Context, file *config.File, service, version string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
+	// Plan tells which services a change touches and what is done for them.
+	Plan(ctx context.Context, req plan.Request) (plan.Plan, error)
 	// Release finds a release by the name a person gives it.
 	Release(ctx context.Context, name string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
 	// Open connects to an environment's cluster and verifies which one it is.

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/gate"
 	"github.com/sluice-dev/sluice/internal/gate/gatetest"
+	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/store"
 	"github.com/sluice-dev/sluice/internal/store/memory"
@@ -153,6 +154,11 @@ func (b *backend) Build(_ context.Context, file *config.File, service, version s
 	}
 	b.releases[service+":"+version] = release
 	return release, b.ref(release), nil
+}
+
+// Plan is the real one: it needs Git only.
+func (b *backend) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
+	return app.New(b.o).Plan(ctx, req)
 }
 
 func (b *backend) ref(release *v1alpha1.Release) v1alpha1.ReleaseRef {

@@ -33,6 +33,7 @@ func (v *validator) service(name string, s v1alpha1.Service) {
 		v.slotValue(child(child(path, "slotValues"), key), key, s.SlotValues[key])
 	}
 	v.slotObjects(path, s)
+	v.paths(child(path, "paths"), s.Paths)
 }
 
 func (v *validator) serviceName(path, name string) {

@@ -76,8 +76,9 @@ func TestDescribeACleanCheckout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := build.Checkout{Commit: run("rev-parse", "HEAD"), Time: at, Tags: []string{"calculator/v2.0.0", "v1.0.0"}}
-	for _, where := range []string{dir, filepath.Join(dir, "sub")} {
+	want := build.Checkout{Commit: run("rev-parse", "HEAD"), Time: at, Ref: "refs/heads/main", Tags: []string{"calculator/v2.0.0", "v1.0.0"}}
+	for _, want.Folder = range []string{"", "sub"} {
+		where := filepath.Join(dir, want.Folder)
 		got, err := git.Git{}.Describe(t.Context(), where)
 		if err != nil {
 			t.Fatal(err)
