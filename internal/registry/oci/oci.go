@@ -21,11 +21,13 @@ import (
 )
 
 var (
-	_ registry.Registry = (*Registry)(nil)
-	_ registry.Lister   = (*Registry)(nil)
-	_ registry.Resolver = (*Registry)(nil)
-	_ registry.Attacher = (*Registry)(nil)
-	_ registry.Copier   = (*Registry)(nil)
+	_ registry.Registry  = (*Registry)(nil)
+	_ registry.Lister    = (*Registry)(nil)
+	_ registry.Resolver  = (*Registry)(nil)
+	_ registry.Attacher  = (*Registry)(nil)
+	_ registry.Copier    = (*Registry)(nil)
+	_ registry.Describer = (*Registry)(nil)
+	_ registry.Inspector = (*Registry)(nil)
 )
 
 // Options of a registry client. The zero value is what users want.
