@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -20,8 +21,13 @@ import (
 )
 
 var (
-	_ registry.Registry = (*Registry)(nil)
-	_ registry.Lister   = (*Registry)(nil)
+	_ registry.Registry  = (*Registry)(nil)
+	_ registry.Lister    = (*Registry)(nil)
+	_ registry.Resolver  = (*Registry)(nil)
+	_ registry.Attacher  = (*Registry)(nil)
+	_ registry.Copier    = (*Registry)(nil)
+	_ registry.Describer = (*Registry)(nil)
+	_ registry.Inspector = (*Registry)(nil)
 )
 
 // Options of a registry client. The zero value is what users want.
@@ -39,6 +45,9 @@ type Options struct {
 type Registry struct {
 	o         Options
 	transport http.RoundTripper
+	// attaching is held while the index of a subject's referrers is read and written, which registries without the referrers API
+	// leave to their clients.
+	attaching sync.Mutex
 }
 
 // New makes a client; it connects to nothing yet.
@@ -46,6 +55,7 @@ func New(o Options) *Registry {
 	if o.Keychain == nil {
 		o.Keychain = authn.DefaultKeychain
 	}
+	o.Keychain = keychain{o.Keychain}
 	if o.Backoff.Steps == 0 {
 		o.Backoff = remote.Backoff{Duration: 200 * time.Millisecond, Factor: 1.6, Jitter: 0.2, Steps: 8}
 	}
@@ -53,6 +63,18 @@ func New(o Options) *Registry {
 		o.UserAgent = "sluice"
 	}
 	return &Registry{o: o, transport: newTransport(o.Backoff)}
+}
+
+// keychain says of a failure that it was about credentials.
+type keychain struct{ next authn.Keychain }
+
+func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	found, err := k.next.Resolve(target)
+	if err != nil {
+		return nil, fault.New(fault.Unreachable, "find the credentials for "+target.RegistryStr(), "%w", err).
+			WithHint("repair what `docker login` keeps (config.json in $DOCKER_CONFIG, else ~/.docker), or log in anew")
+	}
+	return found, nil
 }
 
 func (r *Registry) options(ctx context.Context) []remote.Option {
@@ -81,6 +103,17 @@ func parseRepository(op, repository string) (name.Repository, error) {
 			WithHint("a repository is a host and a path in lower case, such as localhost:5000/calculator")
 	}
 	return repo, nil
+}
+
+// parsePinned reads a reference by digest.
+func parsePinned(op, reference string) (name.Digest, v1.Hash, error) {
+	pinned, err := name.NewDigest(reference, nameOptions(reference)...)
+	if err != nil {
+		return pinned, v1.Hash{}, fault.New(fault.Usage, op, "%w", err).
+			WithHint("it takes a reference by digest, such as localhost:5000/calculator@sha256:…: a tag may name something else tomorrow")
+	}
+	digest, err := v1.NewHash(pinned.DigestStr())
+	return pinned, digest, fault.Wrap(fault.Usage, op, err)
 }
 
 func parseReference(op, reference string) (name.Reference, error) {
@@ -137,18 +170,12 @@ func (r *Registry) push(ctx context.Context, op string, repo name.Repository, ta
 	pinned := repo.Digest(digest.String())
 	var target name.Reference = pinned
 	if tag != "" {
-		tagged, err := name.NewTag(repo.Name()+":"+tag, nameOptions(repo.Name())...)
+		tagged, there, err := r.free(ctx, op, repo, tag, digest)
 		if err != nil {
-			return "", fault.New(fault.Usage, op, "%q is no tag: %w", tag, err)
+			return "", err
 		}
-		switch there, err := r.taken(ctx, tagged); {
-		case err != nil:
-			return "", classify(op, repo.RegistryStr(), err)
-		case there == digest:
+		if there {
 			return pinned.Name(), nil
-		case there != v1.Hash{}:
-			return "", fault.New(fault.Usage, op, "tag %s is taken by %s; this is %s", tag, there, digest).
-				WithHint("what is released does not change: give the changed sources a version of their own")
 		}
 		target = tagged
 	}
@@ -156,6 +183,25 @@ func (r *Registry) push(ctx context.Context, op string, repo name.Repository, ta
 		return "", classify(op, repo.RegistryStr(), err)
 	}
 	return pinned.Name(), nil
+}
+
+// free refuses a tag that names something else, and says whether it names the digest already.
+func (r *Registry) free(ctx context.Context, op string, repo name.Repository, tag string, digest v1.Hash) (name.Tag, bool, error) {
+	tagged, err := name.NewTag(repo.Name()+":"+tag, nameOptions(repo.Name())...)
+	if err != nil {
+		return tagged, false, fault.New(fault.Usage, op, "%q is no tag: %w", tag, err)
+	}
+	there, err := r.taken(ctx, tagged)
+	switch {
+	case err != nil:
+		return tagged, false, classify(op, repo.RegistryStr(), err)
+	case there == digest:
+		return tagged, true, nil
+	case there != v1.Hash{}:
+		return tagged, false, fault.New(fault.Usage, op, "tag %s is taken by %s; this is %s", tag, there, digest).
+			WithHint("what is released does not change: give the changed sources a version of their own")
+	}
+	return tagged, false, nil
 }
 
 // taken returns what a tag points to, zero where it does not exist.
