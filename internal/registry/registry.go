@@ -14,7 +14,8 @@ type Blob struct {
 // Artifact is an OCI artifact that is no image.
 type Artifact struct {
 	// Type is the manifest's artifactType; "" for artifacts that are known by the media type of their configuration, as Helm's are.
-	Type        string
+	Type string
+	// Config is the configuration; its zero value stands for the empty one, application/vnd.oci.empty.v1+json.
 	Config      Blob
 	Layers      []Blob
 	Annotations map[string]string
@@ -42,4 +43,47 @@ type Registry interface {
 type Lister interface {
 	// Tags lists a repository's tags in lexical order; a repository that does not exist has none.
 	Tags(ctx context.Context, repository string) ([]string, error)
+}
+
+// Resolver tells what a tag stands for.
+type Resolver interface {
+	// Resolve returns the reference by digest of what a tag or digest names now, in one request where credentials are at hand.
+	Resolve(ctx context.Context, reference string) (string, error)
+}
+
+// Referrer is an artifact that refers to another, its subject: a signature, a bill of materials, a provenance.
+type Referrer struct {
+	// Ref is its reference by digest, in the subject's repository.
+	Ref string
+	// Type is its artifactType, else the media type of its configuration.
+	Type        string
+	Annotations map[string]string
+}
+
+// Attacher keeps artifacts beside what they are about, as OCI 1.1 has it: by the referrers API, or in an index under the tag
+// sha256-<hex> where a registry has no such API.
+//
+// A subject is a reference by digest; anything else is fault.Usage, and a subject that does not exist is fault.NotFound.
+type Attacher interface {
+	// Attach pushes an artifact that refers to a subject into the subject's repository, and returns its reference by digest. It is
+	// listed when Attach returns. The same artifact for the same subject is pushed once.
+	Attach(ctx context.Context, artifact Artifact, subject string) (string, error)
+	// Referrers lists what refers to a subject, in order of digests; with an artifact type only those of that type.
+	Referrers(ctx context.Context, subject, artifactType string) ([]Referrer, error)
+}
+
+// Copied is what a copy did.
+type Copied struct {
+	// Ref is the reference by digest in the repository that was copied to.
+	Ref string
+	// Moved counts the bytes of blobs that went over the wire; what the registry mounted or already had costs none.
+	Moved int64
+}
+
+// Copier copies between repositories, of one registry or of two.
+type Copier interface {
+	// Copy copies what a reference by digest names (an image, an index with its images, an artifact), and all that refers to it,
+	// to a repository. Digests stay. The tag is written last, so it never names anything incomplete; "" writes none. An existing tag
+	// with another digest is refused with fault.Usage, before anything is written. Copying again adds what has been attached since.
+	Copy(ctx context.Context, from, repository, tag string) (Copied, error)
 }

@@ -32,7 +32,7 @@ func (r *Registry) Push(ctx context.Context, artifact registry.Artifact, reposit
 	if err != nil {
 		return "", err
 	}
-	m, err := manifestOf(artifact)
+	m, err := manifestOf(artifact, nil)
 	if err != nil {
 		return "", fault.Wrap(fault.Internal, op, err)
 	}
@@ -54,7 +54,12 @@ type memory struct {
 	blobs  map[v1.Hash]v1.Layer
 }
 
-func manifestOf(a registry.Artifact) (*memory, error) {
+// manifestOf lays an artifact out; subject is what it refers to, nil for nothing.
+func manifestOf(a registry.Artifact, subject *v1.Descriptor) (*memory, error) {
+	empty := registry.Blob{MediaType: emptyType, Data: []byte("{}")}
+	if a.Config.MediaType == "" {
+		a.Config = empty
+	}
 	m := &memory{config: a.Config.Data, blobs: map[v1.Hash]v1.Layer{}}
 	config, err := m.add(a.Config)
 	if err != nil {
@@ -62,10 +67,10 @@ func manifestOf(a registry.Artifact) (*memory, error) {
 	}
 	layers := a.Layers
 	if len(layers) == 0 {
-		layers = []registry.Blob{{MediaType: emptyType, Data: []byte("{}")}}
+		layers = []registry.Blob{empty}
 	}
 	manifest := v1.Manifest{
-		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type, Config: config, Annotations: a.Annotations,
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type, Config: config, Annotations: a.Annotations, Subject: subject,
 	}
 	for _, layer := range layers {
 		d, err := m.add(layer)
@@ -143,9 +148,11 @@ func read(d *remote.Descriptor) (registry.Artifact, error) {
 		return registry.Artifact{}, err
 	}
 	a := registry.Artifact{Type: manifest.ArtifactType, Annotations: manifest.Annotations}
-	a.Config.MediaType = string(manifest.Config.MediaType)
-	if a.Config.Data, err = image.RawConfigFile(); err != nil {
-		return registry.Artifact{}, fmt.Errorf("read its configuration: %w", err)
+	if manifest.Config.MediaType != emptyType {
+		a.Config.MediaType = string(manifest.Config.MediaType)
+		if a.Config.Data, err = image.RawConfigFile(); err != nil {
+			return registry.Artifact{}, fmt.Errorf("read its configuration: %w", err)
+		}
 	}
 	for _, l := range manifest.Layers {
 		if l.MediaType == emptyType {

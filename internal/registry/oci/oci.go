@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -22,6 +23,9 @@ import (
 var (
 	_ registry.Registry = (*Registry)(nil)
 	_ registry.Lister   = (*Registry)(nil)
+	_ registry.Resolver = (*Registry)(nil)
+	_ registry.Attacher = (*Registry)(nil)
+	_ registry.Copier   = (*Registry)(nil)
 )
 
 // Options of a registry client. The zero value is what users want.
@@ -39,6 +43,9 @@ type Options struct {
 type Registry struct {
 	o         Options
 	transport http.RoundTripper
+	// attaching is held while the index of a subject's referrers is read and written, which registries without the referrers API
+	// leave to their clients.
+	attaching sync.Mutex
 }
 
 // New makes a client; it connects to nothing yet.
@@ -81,6 +88,17 @@ func parseRepository(op, repository string) (name.Repository, error) {
 			WithHint("a repository is a host and a path in lower case, such as localhost:5000/calculator")
 	}
 	return repo, nil
+}
+
+// parsePinned reads a reference by digest.
+func parsePinned(op, reference string) (name.Digest, v1.Hash, error) {
+	pinned, err := name.NewDigest(reference, nameOptions(reference)...)
+	if err != nil {
+		return pinned, v1.Hash{}, fault.New(fault.Usage, op, "%w", err).
+			WithHint("it takes a reference by digest, such as localhost:5000/calculator@sha256:…: a tag may name something else tomorrow")
+	}
+	digest, err := v1.NewHash(pinned.DigestStr())
+	return pinned, digest, fault.Wrap(fault.Usage, op, err)
 }
 
 func parseReference(op, reference string) (name.Reference, error) {
@@ -137,18 +155,12 @@ func (r *Registry) push(ctx context.Context, op string, repo name.Repository, ta
 	pinned := repo.Digest(digest.String())
 	var target name.Reference = pinned
 	if tag != "" {
-		tagged, err := name.NewTag(repo.Name()+":"+tag, nameOptions(repo.Name())...)
+		tagged, there, err := r.free(ctx, op, repo, tag, digest)
 		if err != nil {
-			return "", fault.New(fault.Usage, op, "%q is no tag: %w", tag, err)
+			return "", err
 		}
-		switch there, err := r.taken(ctx, tagged); {
-		case err != nil:
-			return "", classify(op, repo.RegistryStr(), err)
-		case there == digest:
+		if there {
 			return pinned.Name(), nil
-		case there != v1.Hash{}:
-			return "", fault.New(fault.Usage, op, "tag %s is taken by %s; this is %s", tag, there, digest).
-				WithHint("what is released does not change: give the changed sources a version of their own")
 		}
 		target = tagged
 	}
@@ -156,6 +168,25 @@ func (r *Registry) push(ctx context.Context, op string, repo name.Repository, ta
 		return "", classify(op, repo.RegistryStr(), err)
 	}
 	return pinned.Name(), nil
+}
+
+// free refuses a tag that names something else, and says whether it names the digest already.
+func (r *Registry) free(ctx context.Context, op string, repo name.Repository, tag string, digest v1.Hash) (name.Tag, bool, error) {
+	tagged, err := name.NewTag(repo.Name()+":"+tag, nameOptions(repo.Name())...)
+	if err != nil {
+		return tagged, false, fault.New(fault.Usage, op, "%q is no tag: %w", tag, err)
+	}
+	there, err := r.taken(ctx, tagged)
+	switch {
+	case err != nil:
+		return tagged, false, classify(op, repo.RegistryStr(), err)
+	case there == digest:
+		return tagged, true, nil
+	case there != v1.Hash{}:
+		return tagged, false, fault.New(fault.Usage, op, "tag %s is taken by %s; this is %s", tag, there, digest).
+			WithHint("what is released does not change: give the changed sources a version of their own")
+	}
+	return tagged, false, nil
 }
 
 // taken returns what a tag points to, zero where it does not exist.

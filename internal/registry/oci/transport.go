@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,11 +58,62 @@ func isLocalName(host string) bool {
 type steady struct{ plain, retrying http.RoundTripper }
 
 func (s steady) RoundTrip(r *http.Request) (*http.Response, error) {
+	r, err := fresh(r)
+	if err != nil {
+		return nil, err
+	}
 	bare := r.Body == nil || r.Body == http.NoBody
 	if bare && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost) {
 		return s.retrying.RoundTrip(r.WithContext(anew{r.Context()}))
 	}
 	return s.plain.RoundTrip(r)
+}
+
+// fresh gives a request a body that nobody has read. The library sends a request again, as it is, when its token has expired: half of
+// an upload would go out with the new one.
+func fresh(r *http.Request) (*http.Request, error) {
+	if r.GetBody == nil || r.Body == nil || r.Body == http.NoBody {
+		return counted(r), nil
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	_ = r.Body.Close()
+	r = r.WithContext(r.Context())
+	r.Body = body
+	return counted(r), nil
+}
+
+// movedKey is the key of a context's counter of bytes of blobs.
+type movedKey struct{}
+
+// counting gives a context a counter of the bytes of blobs that are sent with it.
+func counting(ctx context.Context) (context.Context, *atomic.Int64) {
+	moved := &atomic.Int64{}
+	return context.WithValue(ctx, movedKey{}, moved), moved
+}
+
+// counted makes a request count what it sends of a blob; only blobs are sent by PATCH.
+func counted(r *http.Request) *http.Request {
+	moved, ok := r.Context().Value(movedKey{}).(*atomic.Int64)
+	if !ok || r.Method != http.MethodPatch || r.Body == nil {
+		return r
+	}
+	r = r.WithContext(r.Context())
+	r.Body = meter{r.Body, moved}
+	return r
+}
+
+type meter struct {
+	io.ReadCloser
+	moved *atomic.Int64
+}
+
+func (m meter) Read(p []byte) (int, error) {
+	n, err := m.ReadCloser.Read(p)
+	m.moved.Add(int64(n))
+	return n, err
 }
 
 // anew hides the library's mark that a request must not be tried again.

@@ -16,6 +16,9 @@ import (
 type Port interface {
 	registry.Registry
 	registry.Lister
+	registry.Resolver
+	registry.Attacher
+	registry.Copier
 }
 
 // Run checks the contract. open returns a registry and a repository prefix in it that nothing was pushed to.
@@ -32,6 +35,15 @@ func Run(t *testing.T, open func(t *testing.T) (Port, string)) {
 		"a layout's tag is not moved":                           keepsLayoutTag,
 		"tags are listed in order":                              listsTags,
 		"a repository that does not exist yet can be pushed to": checks,
+		"a tag resolves to its digest":                          resolves,
+		"what is attached is listed by its type":                attaches,
+		"the same is attached once":                             attachesOnce,
+		"everything that is attached at once is listed":         attachesAtOnce,
+		"what cannot be a subject is refused":                   refusesSubjects,
+		"a copy has the same digest and the same referrers":     copies,
+		"a copy of a copy adds what was attached since":         copiesAgain,
+		"a copy does not move a tag":                            copiesToFreeTags,
+		"what cannot be copied is refused":                      refusesCopies,
 	} {
 		t.Run(name, func(t *testing.T) {
 			port, prefix := open(t)

@@ -23,6 +23,7 @@ type Memory struct {
 	mu        sync.Mutex
 	tags      map[string]string // repository:tag → digest
 	artifacts map[string]registry.Artifact
+	referrers map[string][]string // reference by digest → digests of what refers to it
 	pushed    []string
 }
 
@@ -76,8 +77,12 @@ func (m *Memory) Push(ctx context.Context, artifact registry.Artifact, repositor
 func (m *Memory) put(repository, tag, digest string, artifact registry.Artifact) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.putLocked(repository, tag, digest, artifact)
+}
+
+func (m *Memory) putLocked(repository, tag, digest string, artifact registry.Artifact) (string, error) {
 	if m.tags == nil {
-		m.tags, m.artifacts = map[string]string{}, map[string]registry.Artifact{}
+		m.tags, m.artifacts, m.referrers = map[string]string{}, map[string]registry.Artifact{}, map[string][]string{}
 	}
 	pinned := repository + "@" + digest
 	if tag != "" {
@@ -102,7 +107,7 @@ func (m *Memory) Pull(ctx context.Context, reference string) (registry.Artifact,
 	if i := strings.LastIndex(repository, ":"); !isPinned && i > strings.LastIndex(repository, "/") {
 		repository, tag = repository[:i], repository[i+1:]
 	}
-	if tag == "" && !regexp.MustCompile(`@sha256:[0-9a-f]{64}$`).MatchString(reference) {
+	if tag == "" && !isDigest(reference[strings.Index(reference, "@")+1:]) {
 		return registry.Artifact{}, "", fault.New(fault.Usage, "pull "+reference, "neither tag nor digest")
 	}
 	if err := m.enter(ctx, "Pull", repository, tag); err != nil {
@@ -120,6 +125,8 @@ func (m *Memory) Pull(ctx context.Context, reference string) (registry.Artifact,
 	}
 	return artifact, pinned, nil
 }
+
+func isDigest(s string) bool { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(s) }
 
 // Check always lets push.
 func (m *Memory) Check(ctx context.Context, repository string) error {
