@@ -23,13 +23,18 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		project.Registry = a.o.Registry
 	}
 	registry := a.registry()
+	sealer, err := a.sealer(ctx, file, registry)
+	if err != nil {
+		return nil, v1alpha1.ReleaseRef{}, err
+	}
 	maker := &release.Maker{
 		Builders: map[string]build.Builder{"ko": ko.New(ko.Options{Base: registry.Descriptor})},
-		Charts:   chart.Packer{}, Sources: git.Git{}, Registry: registry,
+		Charts:   chart.Packer{}, Sources: git.Git{}, Registry: registry, Seal: sealer,
 	}
 	_, ref, err := maker.Make(ctx, release.MakeRequest{
 		Project: project, Service: service, Dir: file.Dir, Version: version, Progress: a.o.Log,
 	})
+	a.o.Sealed(sealer.Report())
 	if err != nil {
 		return nil, ref, err
 	}

@@ -68,7 +68,9 @@ type Definition struct {
 type Parameters struct {
 	Service string `json:"service"`
 	Version string `json:"version,omitempty"`
-	// Image is its name, and Spec how sluice.yaml says it is built; both empty for a release.
+	// Chart is its folder, for a chart.
+	Chart string `json:"chart,omitempty"`
+	// Image is its name, and Spec how sluice.yaml says it is built, for an image.
 	Image string          `json:"image,omitempty"`
 	Spec  json.RawMessage `json:"spec,omitempty"`
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/sign"
-	"github.com/sluice-dev/sluice/internal/sign/sigstore"
 	"github.com/sluice-dev/sluice/internal/sign/signtest"
+	"github.com/sluice-dev/sluice/internal/sign/sigstore"
 )
 
 func noPassword() (string, error) { return "", errors.New("nobody should ask") }
