@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/build"
@@ -9,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/build/git"
 	"github.com/sluice-dev/sluice/internal/build/ko"
 	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/rollout"
@@ -48,7 +50,23 @@ func (a *App) Release(ctx context.Context, name string) (*v1alpha1.Release, v1al
 	if err != nil {
 		return nil, v1alpha1.ReleaseRef{}, err
 	}
-	return release.Load(ctx, a.registry(), reference)
+	rel, ref, err := release.Load(ctx, a.registry(), reference)
+	if err != nil {
+		return nil, ref, err
+	}
+	return rel, ref, meant(name, rel)
+}
+
+// meant makes sure that a release is what it was asked for as: a signature covers what a release says of itself, and not under which
+// name somebody put it into a registry.
+func meant(name string, rel *v1alpha1.Release) error {
+	asked, _, _ := strings.Cut(name, "@")
+	service, tag, tagged := strings.Cut(asked, ":")
+	if strings.Contains(name, "/") || service == rel.Service && (!tagged || strings.ReplaceAll(tag, "_", "+") == rel.Version) {
+		return nil
+	}
+	return fault.New(fault.Refused, "find release "+name, "under that name lies version %s of %s", rel.Version, rel.Service).
+		WithHint("find out who pushed it; `sluice deploy %s@…` names a release by its digest", rel.Service)
 }
 
 // Load fetches a release for the machine.

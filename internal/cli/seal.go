@@ -52,11 +52,11 @@ func sealSummary(w io.Writer, r seal.Report) {
 	}
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(count)) {
-		parts = append(parts, fmt.Sprintf("%d %s", count[kind], kind))
+		parts = append(parts, fmt.Sprintf("%s %d", kind, count[kind]))
 	}
 	by := "unsigned"
 	if r.Signer != "" {
 		by = "signed by " + r.Signer
 	}
-	fmt.Fprintf(w, "sealed   %s, %s\n", strings.Join(parts, ", "), by)
+	fmt.Fprintf(w, "sealed   %s; %s\n", strings.Join(parts, ", "), by)
 }
