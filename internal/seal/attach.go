@@ -26,36 +26,60 @@ const (
 
 // image attaches the bills of materials of an image, and seals it.
 func (s *Sealer) image(ctx context.Context, m Making, name string) error {
-	ref := m.Release.Images[name]
-	spec := m.Release.Spec.Images[name]
-	repository, _, _ := strings.Cut(ref, "@")
-	documents, err := s.Bills.Make(ctx, sbom.Request{Layout: m.Layouts[name], Reference: ref, Base: spec.Base, Time: m.Release.Source.Time})
-	if err != nil {
-		return fault.Wrap(fault.KindOf(err), "describe image "+name, err)
-	}
+	ref, spec, layout := m.Release.Images[name], m.Release.Spec.Images[name], m.Layouts[name]
 	predicate := s.predicate(m, provenance.Parameters{Image: name})
+	var err error
 	if predicate.Definition.Parameters.Spec, err = json.Marshal(spec); err != nil {
 		return fault.Wrap(fault.Internal, "describe image "+name, err)
 	}
 	if spec.Base != "" {
 		predicate.Definition.Dependencies = append(predicate.Definition.Dependencies, pinned("base image", spec.Base))
 	}
+	if layout == "" {
+		// It was found in the registry instead of built. It keeps what the build that made it said of it, as that is the truth, and
+		// need not be fetched to be described again.
+		there, err := s.beside(ctx, ref, func(have provenance.Predicate) bool { return alike(have, predicate) })
+		if err != nil {
+			return fault.Wrap(fault.KindOf(err), "seal "+ref, err)
+		}
+		if there.provenance != nil {
+			return s.complete(ctx, ref, predicate, there)
+		}
+	}
+	if predicate.Run.Byproducts, err = s.describe(ctx, name, sbom.Request{Layout: layout, Reference: ref, Base: spec.Base, Time: m.Release.Source.Time}); err != nil {
+		return err
+	}
+	return s.seal(ctx, ref, predicate)
+}
+
+// describe attaches the bills of materials of an image, and names them for its provenance.
+func (s *Sealer) describe(ctx context.Context, name string, req sbom.Request) ([]provenance.Descriptor, error) {
+	op := "describe image " + name
+	documents, err := s.Bills.Make(ctx, req)
+	if err != nil {
+		return nil, fault.Wrap(fault.KindOf(err), op, err)
+	}
+	repository, _, _ := strings.Cut(req.Reference, "@")
+	var named []provenance.Descriptor
 	for _, d := range documents {
 		// A bill is about the image of one platform, so it lies beside that and not beside the index.
 		subject := repository + "@" + d.Digest
-		pushed, err := s.Registry.Attach(ctx, registry.Artifact{
+		before, err := s.Registry.Referrers(ctx, subject, d.MediaType)
+		if err != nil {
+			return nil, fault.Wrap(fault.KindOf(err), op, err)
+		}
+		ref, err := s.Registry.Attach(ctx, registry.Artifact{
 			Type: d.MediaType, Layers: []registry.Blob{{MediaType: d.MediaType, Title: "sbom.cdx.json", Data: d.Data}},
 		}, subject)
 		if err != nil {
-			return fault.Wrap(fault.KindOf(err), "attach the bill of materials of image "+name, err)
+			return nil, fault.Wrap(fault.KindOf(err), op, err)
 		}
 		// The signed statement names the document by its hash: a signature of its own would say no more.
-		predicate.Run.Byproducts = append(predicate.Run.Byproducts, provenance.Descriptor{
-			Name: strings.TrimSpace("sbom " + d.Platform), MediaType: d.MediaType, Digest: sha256Of(d.Data),
-		})
-		s.attached(Attachment{Subject: subject, Kind: KindSBOM, Ref: pushed, Signed: s.Signer != nil})
+		named = append(named, provenance.Descriptor{Name: strings.TrimSpace("sbom " + d.Platform), MediaType: d.MediaType, Digest: sha256Of(d.Data)})
+		kept := slices.ContainsFunc(before, func(r registry.Referrer) bool { return r.Ref == ref })
+		s.attached(Attachment{Subject: subject, Kind: KindSBOM, Ref: ref, Signed: s.Signer != nil, Kept: kept})
 	}
-	return s.seal(ctx, ref, predicate, m.Layouts[name] == "")
+	return named, nil
 }
 
 // predicate is what is the same for everything that is made in a run.
@@ -90,68 +114,100 @@ func pinned(name, ref string) provenance.Descriptor {
 	return d
 }
 
-// seal attaches provenance and signature to a subject, unless they are there: a build that is repeated adds nothing. What was found in
-// the registry instead of built keeps the provenance of the build that made it, as that is the truth.
-func (s *Sealer) seal(ctx context.Context, subject string, predicate provenance.Predicate, found bool) error {
-	op := "seal " + subject
-	there, err := read(ctx, s.Registry, subject)
+// seal attaches provenance and signature to a subject, unless they are there: a build that is repeated adds nothing.
+func (s *Sealer) seal(ctx context.Context, subject string, predicate provenance.Predicate) error {
+	there, err := s.beside(ctx, subject, func(have provenance.Predicate) bool { return equal(have, predicate) })
 	if err != nil {
-		return fault.Wrap(fault.KindOf(err), op, err)
+		return fault.Wrap(fault.KindOf(err), "seal "+subject, err)
 	}
-	if err := s.provenance(ctx, subject, predicate, there, found); err != nil {
-		return fault.Wrap(fault.KindOf(err), op, err)
-	}
-	if s.Signer == nil {
-		return nil
-	}
-	for _, b := range there.bundles {
-		if st, err := s.mine(ctx, b, subject); err == nil && st.PredicateType == provenance.SignatureType {
-			s.attached(Attachment{Subject: subject, Kind: KindSignature, Ref: b.ref, Signed: true, Kept: true})
-			return nil
-		}
-	}
-	statement, err := provenance.New(subject, provenance.SignatureType, struct{}{})
-	if err != nil {
-		return err
-	}
-	return s.sign(ctx, subject, KindSignature, provenance.SignatureType, statement)
+	return s.complete(ctx, subject, predicate, there)
 }
 
-func (s *Sealer) provenance(ctx context.Context, subject string, predicate provenance.Predicate, there beside, found bool) error {
-	same := func(st provenance.Statement) bool {
-		have, err := st.Provenance()
-		return err == nil && (equal(have, predicate) || found && alike(have, predicate))
+// sealed is what lies beside a subject already.
+type sealed struct{ provenance, signature *Attachment }
+
+// beside finds what this run would attach and need not: a signature by its own key, and provenance that is the same.
+func (s *Sealer) beside(ctx context.Context, subject string, same func(provenance.Predicate) bool) (sealed, error) {
+	var found sealed
+	there, err := read(ctx, s.Registry, subject)
+	if err != nil {
+		return found, err
+	}
+	consider := func(b blob, st provenance.Statement, signed bool) {
+		if st.PredicateType == provenance.SignatureType && signed {
+			found.signature = &Attachment{Subject: subject, Kind: KindSignature, Ref: b.ref, Signed: true, Kept: true}
+		}
+		if have, err := st.Provenance(); err == nil && same(have) {
+			found.provenance = &Attachment{Subject: subject, Kind: KindProvenance, Ref: b.ref, Signed: signed, Kept: true}
+		}
 	}
 	if s.Signer == nil {
 		for _, b := range there.statements {
-			if st, err := provenance.Parse(b.data); err == nil && st.About(digestOf(subject)) && same(st) {
-				s.attached(Attachment{Subject: subject, Kind: KindProvenance, Ref: b.ref, Kept: true})
-				return nil
+			if st, err := provenance.Parse(b.data); err == nil && st.About(digestOf(subject)) {
+				consider(b, st, false)
 			}
 		}
+		return found, nil
 	}
 	for _, b := range there.bundles {
-		if st, err := s.mine(ctx, b, subject); err == nil && same(st) {
-			s.attached(Attachment{Subject: subject, Kind: KindProvenance, Ref: b.ref, Signed: true, Kept: true})
-			return nil
+		v, err := s.Verifier.Verify(ctx, b.data, digestOf(subject), []v1alpha1.Signer{s.Signer.Public()})
+		if err != nil {
+			// Signed by others, or nonsense: neither stands for what this run signs.
+			continue
+		}
+		if st, err := provenance.Parse(v.Statement); err == nil {
+			consider(b, st, true)
 		}
 	}
-	statement, err := provenance.New(subject, provenance.PredicateType, predicate)
+	return found, nil
+}
+
+// complete attaches what is not there yet.
+func (s *Sealer) complete(ctx context.Context, subject string, predicate provenance.Predicate, there sealed) error {
+	op := "seal " + subject
+	if there.provenance != nil {
+		s.attached(*there.provenance)
+	} else if err := s.state(ctx, subject, KindProvenance, provenance.PredicateType, predicate); err != nil {
+		return fault.Wrap(fault.KindOf(err), op, err)
+	}
+	switch {
+	case s.Signer == nil:
+		return nil
+	case there.signature != nil:
+		s.attached(*there.signature)
+		return nil
+	}
+	err := s.state(ctx, subject, KindSignature, provenance.SignatureType, struct{}{})
+	return fault.Wrap(fault.KindOf(err), op, err)
+}
+
+// state attaches a statement: in a signed bundle where there is a signer, else as it is.
+func (s *Sealer) state(ctx context.Context, subject, kind, predicateType string, predicate any) error {
+	statement, err := provenance.New(subject, predicateType, predicate)
 	if err != nil {
 		return err
 	}
-	if s.Signer != nil {
-		return s.sign(ctx, subject, KindProvenance, provenance.PredicateType, statement)
-	}
-	ref, err := s.Registry.Attach(ctx, registry.Artifact{
+	artifact := registry.Artifact{
 		Type:        provenance.MediaType,
 		Layers:      []registry.Blob{{MediaType: provenance.MediaType, Title: "provenance.intoto.json", Data: statement}},
-		Annotations: map[string]string{"in-toto.io/predicate-type": provenance.PredicateType},
-	}, subject)
+		Annotations: map[string]string{"in-toto.io/predicate-type": predicateType},
+	}
+	if s.Signer != nil {
+		bundle, err := s.Signer.Sign(ctx, statement)
+		if err != nil {
+			return err
+		}
+		artifact = registry.Artifact{
+			Type:        sign.BundleType,
+			Layers:      []registry.Blob{{MediaType: sign.BundleType, Data: bundle}},
+			Annotations: map[string]string{contentAnnotation: dsse, predicateAnnotation: predicateType},
+		}
+	}
+	ref, err := s.Registry.Attach(ctx, artifact, subject)
 	if err != nil {
 		return err
 	}
-	s.attached(Attachment{Subject: subject, Kind: KindProvenance, Ref: ref})
+	s.attached(Attachment{Subject: subject, Kind: kind, Ref: ref, Signed: s.Signer != nil})
 	return nil
 }
 
@@ -178,35 +234,6 @@ func canonical(p provenance.Predicate) any {
 		return err
 	}
 	return v
-}
-
-// mine is what a bundle states, where the run's own key signed it.
-func (s *Sealer) mine(ctx context.Context, b blob, subject string) (provenance.Statement, error) {
-	if s.Signer == nil {
-		return provenance.Statement{}, fault.New(fault.Refused, "", "nobody signs")
-	}
-	v, err := s.Verifier.Verify(ctx, b.data, digestOf(subject), []v1alpha1.Signer{s.Signer.Public()})
-	if err != nil {
-		return provenance.Statement{}, err
-	}
-	return provenance.Parse(v.Statement)
-}
-
-func (s *Sealer) sign(ctx context.Context, subject, kind, predicateType string, statement []byte) error {
-	bundle, err := s.Signer.Sign(ctx, statement)
-	if err != nil {
-		return err
-	}
-	ref, err := s.Registry.Attach(ctx, registry.Artifact{
-		Type:        sign.BundleType,
-		Layers:      []registry.Blob{{MediaType: sign.BundleType, Data: bundle}},
-		Annotations: map[string]string{contentAnnotation: dsse, predicateAnnotation: predicateType},
-	}, subject)
-	if err != nil {
-		return err
-	}
-	s.attached(Attachment{Subject: subject, Kind: kind, Ref: ref, Signed: true})
-	return nil
 }
 
 func (s *Sealer) attached(a Attachment) {

@@ -105,7 +105,7 @@ func (s *Sealer) Images(ctx context.Context, m Making) error {
 			return err
 		}
 	}
-	return s.seal(ctx, m.Release.Chart, s.predicate(m, provenance.Parameters{Chart: m.Release.Spec.Chart}), false)
+	return s.seal(ctx, m.Release.Chart, s.predicate(m, provenance.Parameters{Chart: m.Release.Spec.Chart}))
 }
 
 // Release seals the release itself, which binds everything that it names by digest. It comes last.
@@ -118,7 +118,7 @@ func (s *Sealer) Release(ctx context.Context, m Making, ref string) error {
 		p.Definition.Dependencies = append(p.Definition.Dependencies, pinned("image "+name, m.Release.Images[name]))
 	}
 	p.Definition.Dependencies = append(p.Definition.Dependencies, pinned("chart", m.Release.Chart))
-	return s.seal(ctx, ref, p, false)
+	return s.seal(ctx, ref, p)
 }
 
 // introduce says who signs, or that nobody does.
