@@ -14,6 +14,12 @@ type Project struct {
 	Services map[string]Service `json:"services"`
 	// Environments by name.
 	Environments map[string]Environment `json:"environments"`
+	// Signing says with which key releases are signed. Default: they are not.
+	Signing *Signing `json:"signing,omitempty"`
+	// Verify says what a release must prove before it may be deployed, in environments that do not say so themselves. Default: nothing.
+	Verify *Verification `json:"verify,omitempty"`
+	// Scan says how images are searched for vulnerabilities. Default: they are not.
+	Scan *Scan `json:"scan,omitempty"`
 }
 
 // Service is one deployable microservice: sources, images and one chart.
@@ -66,6 +72,8 @@ type Environment struct {
 	Gates []Gate `json:"gates,omitempty"`
 	// Timeout is how long the deployment may take until its pods are ready. Default 5m.
 	Timeout Duration `json:"timeout,omitempty"`
+	// Verify says what a release must prove before it may come here, in place of what the project says.
+	Verify *Verification `json:"verify,omitempty"`
 }
 
 // Cluster names a Kubernetes cluster; the current context is never used by accident. Exactly one of context and inCluster is set.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // Options are what a run brings along.
@@ -22,12 +23,16 @@ type Options struct {
 	Context, Kubeconfig string
 	// Registry replaces the project's; "" keeps it.
 	Registry string
+	// Version of the running sluice, for provenance.
+	Version string
 	// Log takes one line for people about what takes long.
 	Log func(line string)
 	// Announce and Observed are the machine's; see rollout.Options.
 	Announce func(ctx context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error
 	Observed func(r v1alpha1.Rollout, o rollout.Observation, d rollout.Decision)
-	Now      func() time.Time
+	// Sealed hears what a build scanned and attached, also where it failed.
+	Sealed func(seal.Report)
+	Now    func() time.Time
 }
 
 // App holds what was opened. It is not safe for concurrent use.
@@ -42,6 +47,9 @@ type App struct {
 func New(o Options) *App {
 	if o.Log == nil {
 		o.Log = func(string) {}
+	}
+	if o.Sealed == nil {
+		o.Sealed = func(seal.Report) {}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

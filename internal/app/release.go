@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/build/chart"
 	"github.com/sluice-dev/sluice/internal/build/ko"
 	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/rollout"
@@ -22,13 +24,18 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		project.Registry = a.o.Registry
 	}
 	registry := a.registry()
+	sealer, err := a.sealer(ctx, file, registry)
+	if err != nil {
+		return nil, v1alpha1.ReleaseRef{}, err
+	}
 	maker := &release.Maker{
 		Builders: map[string]build.Builder{"ko": ko.New(ko.Options{Base: registry.Descriptor})},
-		Charts:   chart.Packer{}, Sources: a.sources(), Registry: registry,
+		Charts:   chart.Packer{}, Sources: a.sources(), Registry: registry, Seal: sealer,
 	}
 	_, ref, err := maker.Make(ctx, release.MakeRequest{
 		Project: project, Service: service, Dir: file.Dir, Version: version, Progress: a.o.Log,
 	})
+	a.o.Sealed(sealer.Report())
 	if err != nil {
 		return nil, ref, err
 	}
@@ -42,7 +49,23 @@ func (a *App) Release(ctx context.Context, name string) (*v1alpha1.Release, v1al
 	if err != nil {
 		return nil, v1alpha1.ReleaseRef{}, err
 	}
-	return a.load(ctx, reference)
+	rel, ref, err := a.load(ctx, reference)
+	if err != nil {
+		return nil, ref, err
+	}
+	return rel, ref, meant(name, rel)
+}
+
+// meant makes sure that a release is what it was asked for as: a signature covers what a release says of itself, and not under which
+// name somebody put it into a registry.
+func meant(name string, rel *v1alpha1.Release) error {
+	asked, _, _ := strings.Cut(name, "@")
+	service, tag, tagged := strings.Cut(asked, ":")
+	if strings.Contains(name, "/") || service == rel.Service && (!tagged || strings.ReplaceAll(tag, "_", "+") == rel.Version) {
+		return nil
+	}
+	return fault.New(fault.Refused, "find release "+name, "under that name lies version %s of %s", rel.Version, rel.Service).
+		WithHint("find out who pushed it; `sluice deploy %s@…` names a release by its digest", rel.Service)
 }
 
 // Load fetches a release for the machine, once.

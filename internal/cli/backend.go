@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/plan"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // Backend is what the commands need to have done for them; app provides it, tests put ports in memory behind it.
@@ -22,6 +23,8 @@ type Backend interface {
 	Release(ctx context.Context, name string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
 	// Open connects to an environment's cluster and verifies which one it is.
 	Open(ctx context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error)
+	// Verify checks what a release must prove before it may come to an environment; project is nil where there is no file.
+	Verify(ctx context.Context, project *v1alpha1.Project, release *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error)
 	Close() error
 }
 
@@ -31,6 +34,8 @@ func (inv *invocation) backend(dir, registry string, p progress) Backend {
 		LookupEnv: inv.LookupEnv, Dir: dir, Executable: inv.Executable,
 		Context: inv.cluster.context, Kubeconfig: inv.cluster.kubeconfig, Registry: registry,
 		Log:      p.Note,
+		Version:  buildVersion().Version,
+		Sealed:   func(r seal.Report) { inv.sealed = r },
 		Announce: func(_ context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error { p.Event(r, e); return nil },
 		Observed: p.Observed, Now: inv.Now,
 	})

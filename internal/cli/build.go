@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // releaseDocument is the result of `sluice build`.
@@ -24,6 +25,8 @@ type releaseDocument struct {
 	Images map[string]string `json:"images"`
 	Chart  string            `json:"chart"`
 	Source v1alpha1.Source   `json:"source"`
+	// Seal is what was scanned and attached.
+	Seal seal.Report `json:"seal"`
 }
 
 func newBuild(inv *invocation) *cobra.Command {
@@ -31,8 +34,10 @@ func newBuild(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "build [SERVICE]", Short: "Build a service's images and make the release", GroupID: groupShip, Args: oneArg("SERVICE", false),
 		Long: describe(`Build a service's images, package its chart and push both with the release artifact that names them by digest.
+Bills of materials and provenance are attached to them, and signatures where sluice.yaml has "signing". Where it has "scan", a
+scanner looks into the images first, and what it finds may end the build.
 
-SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0, 1, 2, 8, 130),
+SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0, 1, 2, 3, 8, 130),
 		Example: `  sluice build
   sluice build calculator --version 1.4.0 -o json`,
 		ValidArgsFunction: inv.completeServices,
@@ -54,7 +59,7 @@ SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0
 			if err != nil {
 				return err
 			}
-			doc := describeRelease(release, ref)
+			doc := inv.describeRelease(release, ref)
 			return inv.emit(doc, doc.summary)
 		}),
 	}
@@ -67,10 +72,10 @@ func versionFlag(cmd *cobra.Command, target *string) {
 	cmd.Flags().StringVar(target, "version", "", "semantic `version` of images, chart and release (default: derived from Git)")
 }
 
-func describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releaseDocument {
+func (inv *invocation) describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releaseDocument {
 	return &releaseDocument{
 		document: head("ReleaseResult"), Service: release.Service, Version: release.Version, Digest: ref.Digest, Ref: ref.Ref,
-		Name: release.Service + "@" + ref.Digest, Images: release.Images, Chart: release.Chart, Source: release.Source,
+		Name: release.Service + "@" + ref.Digest, Images: release.Images, Chart: release.Chart, Source: release.Source, Seal: inv.sealed,
 	}
 }
 
@@ -79,6 +84,7 @@ func (d *releaseDocument) summary(w io.Writer) {
 		fmt.Fprintf(w, "image    %s  %s\n", name, d.Images[name])
 	}
 	fmt.Fprintf(w, "chart    %s\n", d.Chart)
+	sealSummary(w, d.Seal)
 	fmt.Fprintf(w, "release  %s %s  %s\n", d.Service, d.Version, strings.TrimSpace(d.Ref))
 }
 

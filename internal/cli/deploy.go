@@ -21,7 +21,8 @@ func newDeploy(inv *invocation) *cobra.Command {
 
 RELEASE is service@sha256:…, service:version or a full OCI reference. Everything else comes from the release artifact, so no
 sluice.yaml is needed where --registry or a full reference says where the artifact is. The release must be verified in the
-environments that come before this one. Run again after an interruption, the same command goes on where it stopped.`,
+environments that come before this one, and must prove what "verify" asks for, in the sluice.yaml where this runs and in the
+release: otherwise it is refused before anything is touched. Run again after an interruption, the same command goes on where it stopped.`,
 			0, 1, 2, 3, 4, 5, 6, 7, 8, 130),
 		Example: `  sluice deploy calculator:1.4.0 --env dev
   sluice deploy localhost:5000/calculator/calculator:1.4.0 --env prod

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/promotion"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/seal"
 	"github.com/sluice-dev/sluice/internal/store"
 )
 
@@ -31,6 +32,8 @@ type rolloutDocument struct {
 	Seconds float64 `json:"seconds"`
 	// Cluster is the identity of the cluster that was written to.
 	Cluster string `json:"cluster"`
+	// Verified is what the release proved before anything was touched, where a policy asks for it.
+	Verified []seal.Proof `json:"verified,omitempty"`
 }
 
 // shipment is a release on its way into one environment.
@@ -62,6 +65,10 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 			return nil, err
 		}
 	}
+	proofs, err := inv.verify(ctx, b, p, s)
+	if err != nil {
+		return nil, err
+	}
 	prepared, err := place.Prepare(ctx)
 	if err != nil {
 		return nil, err
@@ -78,6 +85,7 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	}, rollout.DriveOptions{Locker: place.Locker, Holder: inv.holder(), WaitSettled: s.wait})
 	doc, err := inv.arrive(place, r, err)
 	if doc != nil {
+		doc.Verified = proofs
 		doc.AlreadyLive = r.Phase.Final() && r.FinishedAt.Before(begun)
 	}
 	return doc, err

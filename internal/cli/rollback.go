@@ -30,7 +30,10 @@ func newRollback(inv *invocation) *cobra.Command {
 
 While a rollout is unfinished, or its old slot is still kept, that rollout is taken back: one change of the route. Otherwise a
 new rollout brings the earlier release, in one step. Without --to the earlier release is the last one that was verified here
-before the current one; NUMBER is that of a rollout in `+"`sluice history`"+`. Databases and other external state are not reverted.`,
+before the current one; NUMBER is that of a rollout in `+"`sluice history`"+`. Databases and other external state are not reverted.
+
+What a new rollout brings must prove what "verify" asks for, as in a deployment; taking a rollout back needs no proof, because it
+goes to what still runs.`,
 			0, 1, 2, 3, 4, 5, 7, 8, 130),
 		Example: `  sluice rollback --env prod
   sluice rollback calculator --env prod --to 3

@@ -76,7 +76,7 @@ func (inv *invocation) run(ctx context.Context, file *config.File, service strin
 	if err != nil {
 		return err
 	}
-	doc := runDocument{document: head("RunResult"), Release: describeRelease(release, ref)}
+	doc := runDocument{document: head("RunResult"), Release: inv.describeRelease(release, ref)}
 	for i, environment := range path {
 		result, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: environment, wait: flags.wait})
 		if err != nil {

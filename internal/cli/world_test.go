@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/gate/gatetest"
 	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/seal"
 	"github.com/sluice-dev/sluice/internal/store"
 	"github.com/sluice-dev/sluice/internal/store/memory"
 	"github.com/sluice-dev/sluice/internal/traffic"
@@ -62,6 +63,10 @@ type world struct {
 	prepared int
 	// away is the environment whose cluster does not answer.
 	away string
+	// verify is asked before anything is touched. Default: nothing is required.
+	verify func(project *v1alpha1.Project, release *v1alpha1.Release, environment string) ([]seal.Proof, error)
+	// sealed is what builds report.
+	sealed seal.Report
 	// environment of the process.
 	environment map[string]string
 }
@@ -153,12 +158,20 @@ func (b *backend) Build(_ context.Context, file *config.File, service, version s
 		Spec: file.Project.Services[service], Environments: file.Project.Environments,
 	}
 	b.releases[service+":"+version] = release
+	b.o.Sealed(b.sealed)
 	return release, b.ref(release), nil
 }
 
 // Plan is the real one: it needs Git only.
 func (b *backend) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
 	return app.New(b.o).Plan(ctx, req)
+}
+
+func (b *backend) Verify(_ context.Context, project *v1alpha1.Project, release *v1alpha1.Release, _ v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {
+	if b.verify == nil {
+		return nil, nil
+	}
+	return b.verify(project, release, environment)
 }
 
 func (b *backend) ref(release *v1alpha1.Release) v1alpha1.ReleaseRef {

@@ -68,6 +68,7 @@ func (v *validator) project() {
 	for _, name := range sorted(p.Environments) {
 		v.environment(name, p.Environments[name])
 	}
+	v.supply(p)
 	v.cycles()
 	v.namespaces()
 }

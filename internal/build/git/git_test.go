@@ -209,3 +209,14 @@ func TestAHooksEnvironmentDoesNotMislead(t *testing.T) {
 		t.Errorf("got commit %s, changed %q; want %s", c.Commit, c.Changed, want)
 	}
 }
+
+func TestRemote(t *testing.T) {
+	dir, run := repository(t)
+	if got, err := (git.Git{}).Remote(t.Context(), dir); err != nil || got != "" {
+		t.Errorf("without a remote it gave %q, %v", got, err)
+	}
+	run("remote", "add", "origin", "git@h.example:a/b.git")
+	if got, err := (git.Git{}).Remote(t.Context(), dir); err != nil || got != "git@h.example:a/b.git" {
+		t.Errorf("it gave %q, %v", got, err)
+	}
+}
