@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
@@ -71,15 +73,21 @@ func (inv *invocation) deploy(cmd *cobra.Command, name string, flags deployFlags
 	return inv.emit(doc, doc.summary)
 }
 
-// registryFor finds the project's folder and registry, neither of which a full reference needs.
+// registryFor finds the project's folder and registry, neither of which a full reference needs. Where the name says where the
+// release is, what is wrong with a file that nobody named is worth a warning: the release brings everything along.
 func (inv *invocation) registryFor(name, registry string) (dir, prefix string, err error) {
 	file, err := inv.project()
-	switch {
+	known := inv.file == "" && (registry != "" || fullReference(name))
+	switch problems := config.ProblemsOf(err); {
+	case known && len(problems) > 0:
+		inv.log("warning: %s was not read, for it has %d problems (`sluice check` lists them); the release brings its own process along",
+			problems[0].File, len(problems))
+		return filepath.Dir(problems[0].File), registry, nil
 	case err == nil && registry == "":
 		return file.Dir, file.Project.Registry, nil
 	case err == nil:
 		return file.Dir, registry, nil
-	case fault.Is(err, fault.NotFound) && inv.file == "" && (registry != "" || fullReference(name)):
+	case fault.Is(err, fault.NotFound) && known:
 		return inv.Dir, registry, nil
 	case fault.Is(err, fault.NotFound) && inv.file == "":
 		return "", "", fault.New(fault.NotFound, "find release "+name, "there is no sluice.yaml here that says in which registry it is").
