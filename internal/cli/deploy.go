@@ -80,8 +80,7 @@ func (inv *invocation) registryFor(name, registry string) (dir, prefix string, e
 	known := inv.file == "" && (registry != "" || fullReference(name))
 	switch problems := config.ProblemsOf(err); {
 	case known && len(problems) > 0:
-		inv.log("warning: %s was not read, for it has %d problems (`sluice check` lists them); the release brings its own process along",
-			problems[0].File, len(problems))
+		inv.log("warning: the file was not read: %s, which `sluice check` lists; the release brings its own process along", problemCount(problems))
 		return filepath.Dir(problems[0].File), registry, nil
 	case err == nil && registry == "":
 		return file.Dir, file.Project.Registry, nil

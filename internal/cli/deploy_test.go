@@ -17,7 +17,7 @@ func TestAReleaseNamedInFullNeedsNoFile(t *testing.T) {
 		t.Errorf("a file that is asked for: %s", r.stderr)
 	}
 	r := w.must(0, "deploy", full, "--env", "dev")
-	if !strings.Contains(r.stderr, "sluice.yaml was not read, for it has 2 problems") {
+	if !strings.Contains(r.stderr, "the file was not read: 2 problems in ") {
 		t.Errorf("stderr: %s", r.stderr)
 	}
 	if _, version := w.live("dev"); version != "1.0.0" {
