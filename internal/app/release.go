@@ -30,7 +30,10 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 	}
 	maker := &release.Maker{
 		Builders: map[string]build.Builder{"ko": ko.New(ko.Options{Base: registry.Descriptor})},
-		Charts:   chart.Packer{}, Sources: a.sources(), Registry: registry, Seal: sealer,
+		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
+			return release.FetchChart(ctx, registry, reference)
+		}},
+		Sources: a.sources(), Registry: registry, Seal: sealer,
 	}
 	_, ref, err := maker.Make(ctx, release.MakeRequest{
 		Project: project, Service: service, Dir: file.Dir, Version: version, Progress: a.o.Log,

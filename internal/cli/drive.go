@@ -41,6 +41,7 @@ type shipment struct {
 	release     *v1alpha1.Release
 	ref         v1alpha1.ReleaseRef
 	environment string
+	reason      string
 	back        bool
 	wait        bool
 }
@@ -81,7 +82,7 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	}
 	begun := inv.Now()
 	r, err := place.Machine.Run(ctx, rollout.Start{
-		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, By: inv.by(), Back: s.back,
+		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, By: inv.by(), Reason: s.reason, Back: s.back,
 	}, rollout.DriveOptions{Locker: place.Locker, Holder: inv.holder(), WaitSettled: s.wait})
 	doc, err := inv.arrive(place, r, err)
 	if doc != nil {

@@ -47,7 +47,7 @@ goes to what still runs.`,
 	}
 	envFlag(cmd, inv, &flags.env, "`environment` to roll back; may be left out where the file has only one")
 	cmd.Flags().StringVar(&flags.to, "to", "", "`release` or number of a rollout to go back to (default: the one before)")
-	cmd.Flags().StringVar(&flags.reason, "reason", "", "`why`, for the record")
+	reasonFlag(cmd, &flags.reason)
 	waitFlag(cmd, &flags.wait)
 	inv.cluster.register(cmd)
 	return cmd
@@ -82,7 +82,7 @@ func (inv *invocation) rollback(ctx context.Context, b Backend, place *app.Place
 		return err
 	}
 	p.Note("rolling back " + place.Key.Service + " in " + place.Key.Environment + " to " + ref.Version + " of rollout " + strconv.Itoa(target.Number))
-	doc, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: place.Key.Environment, back: true, wait: flags.wait})
+	doc, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: place.Key.Environment, reason: flags.reason, back: true, wait: flags.wait})
 	p.Stop()
 	if err != nil {
 		return err

@@ -67,6 +67,7 @@ func request(t *testing.T, slot, live v1alpha1.Slot, values map[string]any, chan
 	return deploy.Request{
 		Scope: deploy.Scope{Service: "shop", Environment: "dev", Namespace: "shop-dev"}, Slot: slot, Live: live, Release: r,
 		Ref: v1alpha1.ReleaseRef{Ref: "registry/shop@sha256:2", Digest: "sha256:2", Version: "1.2.3"}, DeployDigest: "digest", Rollout: 7, Generation: 3,
+		Cause: "release 1.2.3 by ann@host",
 	}
 }
 
@@ -196,7 +197,7 @@ func TestDesignRefuses(t *testing.T) {
 		{"shared is not rendered", nil, spec(func(s *v1alpha1.Service) { s.Shared = []string{"Secret/none"} }), nil, fault.Usage, []string{"Secret/none", "Deployment/shop"}},
 		{"selectors catch all slots", map[string]any{"fixedSelector": true}, nil, history{"shop": installed(nil)}, fault.Usage,
 			[]string{"Service/shop", "selects the pods of every slot"}},
-		{"schema", map[string]any{"replicas": "many"}, nil, nil, fault.Fatal, []string{"replicas"}},
+		{"schema", map[string]any{"replicas": "many"}, nil, nil, fault.Fatal, []string{"environment dev does not fit the schema of chart shop", "dev.yaml: replicas: got string, want"}},
 		{"unknown environment", nil, func(r *v1alpha1.Release) { r.Environments = map[string]v1alpha1.Environment{"prod": {}} }, nil, fault.Usage, []string{`"dev"`, "prod"}},
 		{"values file is lost", nil, func(r *v1alpha1.Release) { r.Files = nil }, nil, fault.Fatal, []string{"dev.yaml"}},
 		{"values are no YAML", nil, func(r *v1alpha1.Release) { r.Files["dev.yaml"] = []byte("a: [") }, nil, fault.Fatal, []string{"dev.yaml"}},
