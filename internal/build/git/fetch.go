@@ -119,9 +119,16 @@ func (g Git) fetchHistory(ctx context.Context, op, dir, step, remote, commit str
 	}
 	err = g.fetch(ctx, op, dir, "--no-tags", step, remote, strings.TrimSpace(head), commit)
 	if fault.Is(err, fault.NotFound) {
-		return g.fetch(ctx, op, dir, "--no-tags", step, remote)
+		err = g.fetch(ctx, op, dir, "--no-tags", step, remote)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if shallow, err := g.shallow(ctx, op, dir); err != nil || shallow {
+		return err
+	}
+	// Nobody would notice any more that the tags are missing, and derive a version from none.
+	return g.fetch(ctx, op, dir, "--tags", remote)
 }
 
 func (g Git) shallow(ctx context.Context, op, dir string) (bool, error) {

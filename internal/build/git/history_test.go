@@ -107,6 +107,9 @@ func TestAShallowCloneFetchesWhatItLacks(t *testing.T) {
 			if diff := cmp.Diff([]build.Change{{Path: "work.txt"}}, changes); err != nil || diff != "" {
 				t.Errorf("%v; changes (-want +got):\n%s", err, diff)
 			}
+			if c, err := (git.Git{}).Describe(t.Context(), clone); err != nil || !c.Shallow && !slices.Equal(c.Tags, []string{"old"}) {
+				t.Errorf("complete without its tags: %+v, %v", c, err)
+			}
 			if in("status", "--porcelain") != "" || in("branch", "--show-current") != "" {
 				t.Error("the work tree is another one than before")
 			}
