@@ -3,7 +3,6 @@ package git
 import (
 	"context"
 	"errors"
-	"regexp"
 	"strings"
 
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -59,7 +58,7 @@ func (g Git) obtain(ctx context.Context, op, dir, ref string) (string, error) {
 
 // refspecs are what may be fetched for a ref, the best first: a commit itself, a branch, a tag.
 func refspecs(remote, ref string) []string {
-	if regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`).MatchString(ref) {
+	if isCommit(ref) {
 		return []string{ref}
 	}
 	branch, named := strings.CutPrefix(ref, branches)

@@ -114,10 +114,10 @@ func (g Git) Distance(ctx context.Context, dir, tag string) (int, error) {
 }
 
 func (g Git) commit(ctx context.Context, op, dir string) (string, time.Time, error) {
-	if _, err := g.run(ctx, op, dir, "rev-parse", "--verify", "--quiet", "HEAD"); err != nil {
+	out, err := g.run(ctx, op, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
+	if err != nil && strings.Contains(err.Error(), "does not have any commits yet") {
 		return "", time.Time{}, fault.New(fault.Usage, op, "it has no commit yet").WithHint("commit the sources")
 	}
-	out, err := g.run(ctx, op, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
 	if err != nil {
 		return "", time.Time{}, err
 	}
