@@ -97,22 +97,6 @@ func (g Git) named(ctx context.Context, op, dir, top string, c *build.Checkout) 
 	return nil
 }
 
-// Distance counts the commits after a tag.
-func (g Git) Distance(ctx context.Context, dir, tag string) (int, error) {
-	op := "count the commits of " + dir
-	args := []string{"rev-list", "--count", "HEAD"}
-	if tag != "" {
-		op += " since " + tag
-		args = append(args, "^refs/tags/"+tag)
-	}
-	out, err := g.run(ctx, op, dir, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(out))
-	return n, fault.Wrap(fault.Internal, op, err)
-}
-
 func (g Git) commit(ctx context.Context, op, dir string) (string, time.Time, error) {
 	out, err := g.run(ctx, op, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
 	if err != nil && strings.Contains(err.Error(), "does not have any commits yet") {

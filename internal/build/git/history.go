@@ -41,7 +41,9 @@ func (g Git) Base(ctx context.Context, dir, ref string) (string, error) {
 }
 
 // isCommit says whether a ref is the full hash of a commit.
-func isCommit(ref string) bool { return regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`).MatchString(ref) }
+func isCommit(ref string) bool {
+	return regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`).MatchString(ref)
+}
 
 func spoken(ref string) string {
 	if ref == "" {

@@ -291,8 +291,8 @@ func TestComplete(t *testing.T) {
 	if err != nil || c.Shallow || !slices.Equal(c.Tags, []string{"v1.0.0"}) {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if n, err := (git.Git{}).Distance(t.Context(), clone, "v1.0.0"); n != 3 || err != nil {
-		t.Errorf("%d commits, %v", n, err)
+	if n, err := (git.Git{}).Distances(t.Context(), clone, []string{"v1.0.0"}); n["v1.0.0"] != 3 || err != nil {
+		t.Errorf("%v commits, %v", n, err)
 	}
 }
 
