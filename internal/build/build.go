@@ -73,8 +73,8 @@ type Checkout struct {
 // Sources reads source control. Describe fails with fault.NotFound where the folder is known not to be under source control.
 type Sources interface {
 	Describe(ctx context.Context, dir string) (Checkout, error)
-	// Distance counts the commits after a tag, or all of them where the tag is "".
-	Distance(ctx context.Context, dir, tag string) (int, error)
+	// Distances counts, for each tag that the checkout is or descends from, the commits after it; all commits for the tag "".
+	Distances(ctx context.Context, dir string, tags []string) (map[string]int, error)
 	// Complete fetches the commits and tags that a shallow clone lacks. It fails as History does.
 	Complete(ctx context.Context, dir string) error
 }

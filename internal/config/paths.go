@@ -12,6 +12,9 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
+// wildcards are the characters that make a path a pattern.
+const wildcards = "*?[{"
+
 // paths checks the patterns of a service. That they stay within the repository is checked where the repository is known.
 func (v *validator) paths(at string, patterns []string) {
 	for i, p := range patterns {
@@ -28,12 +31,20 @@ func (v *validator) paths(at string, patterns []string) {
 			v.report(here, "paths begin in the folder of "+FileName+"; ../ leads out of it", "%q is no path relative to the folder of %s", p, FileName)
 		case !doublestar.ValidatePattern(pattern):
 			v.report(here, "* ? ** [a-z] {a,b} are known", "%q is no pattern: a bracket or brace is not closed", p)
+		case wildcardBeforeUp(pattern):
+			v.report(here, "write ../ first", "%q leads up behind a wildcard", p)
 		case slices.Contains(patterns[:i], p):
 			v.report(here, "remove it", "%q is named twice", p)
-		case !excluded && !strings.ContainsAny(pattern, "*?[{"):
+		case !excluded && !strings.ContainsAny(pattern, wildcards):
 			v.there(here, pattern)
 		}
 	}
+}
+
+// wildcardBeforeUp says whether a pattern goes up from a folder that nobody knows.
+func wildcardBeforeUp(pattern string) bool {
+	at := strings.IndexAny(pattern, wildcards)
+	return at >= 0 && slices.Contains(strings.Split(pattern[at:], "/"), "..")
 }
 
 // there checks that a path leads to something. What is taken out needs not be there: it may be what a build writes.

@@ -143,6 +143,7 @@ func TestPatterns(t *testing.T) {
 		{[]string{"lib/x*/api"}, "lib/a/", false},
 		{[]string{"lib/**/api"}, "lib/a/", true},
 		{[]string{"lib/*/api/v1"}, "lib/a/api/", true},
+		{[]string{"lib/{a/x,b}/api"}, "lib/a/", true},
 	} {
 		p := planOf(t, plan.Input{
 			Project: v1alpha1.Project{Services: map[string]v1alpha1.Service{"a": {Chart: "chart", Paths: c.paths}, "b": {Chart: "other"}}},
@@ -246,6 +247,7 @@ func TestConventions(t *testing.T) {
 		"no branch":                              {want: want{delivery: plan.Test, why: "no branch is checked out"}},
 		"a pull request":                         {ref: "refs/pull/7/merge", event: plan.PullRequest, want: want{delivery: plan.Verify, why: "pull request"}},
 		"a pull request of a release":            {ref: "refs/heads/release/delivery/1.0.0", event: plan.PullRequest, want: want{delivery: plan.Verify, why: "pull request"}},
+		"a pull request of an unknown service":   {ref: "refs/heads/release/delivry/1.0.0", event: plan.PullRequest, want: want{delivery: plan.Verify, why: "pull request"}},
 		"a pull request of no version":           {ref: "refs/heads/release/delivery/next", event: plan.PullRequest, want: want{delivery: plan.Verify, why: "pull request"}},
 		"a release":                              {ref: "refs/heads/release/delivery/1.0.2", want: want{delivery: plan.Release, why: "branch release/delivery/1.0.2"}},
 		"a release with a v":                     {ref: "refs/heads/release/delivery/v1.0.2", want: want{delivery: plan.Release, why: "branch release/delivery/v1.0.2"}},

@@ -80,12 +80,16 @@ func (s *sources) Complete(context.Context, string) error {
 	return nil
 }
 
-func (s *sources) Distance(_ context.Context, _, tag string) (int, error) {
-	n, ok := s.distance[tag]
-	if !ok {
-		return 0, fmt.Errorf("nobody should ask for the distance to %q", tag)
+func (s *sources) Distances(_ context.Context, _ string, tags []string) (map[string]int, error) {
+	distances := map[string]int{}
+	for _, tag := range tags {
+		n, ok := s.distance[tag]
+		if !ok {
+			return nil, fmt.Errorf("nobody should ask for the distance to %q", tag)
+		}
+		distances[tag] = n
 	}
-	return n, nil
+	return distances, nil
 }
 
 const commit = "0123456789abcdef0123456789abcdef01234567"

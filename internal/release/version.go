@@ -3,8 +3,9 @@ package release
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -143,26 +144,20 @@ func uncommitted(naming Naming, checkout build.Checkout) error {
 // derive adds the versions that follow from the tags. It is not certain of them where the clone is shallow and a tag may be hidden.
 func (m *Maker) derive(ctx context.Context, dir string, checkout build.Checkout, services []string, versions map[string]string) (certain bool, err error) {
 	tags, tagged := map[string]string{}, map[string]*semver.Version{}
-	distances := map[string]int{}
 	for _, service := range services {
 		tags[service], tagged[service] = newest(checkout.Tags, service)
-		distances[tags[service]] = 0
 	}
-	var mu sync.Mutex
-	err = m.each(ctx, keys(distances), func(ctx context.Context, tag string) error {
-		n, err := m.Sources.Distance(ctx, dirOr(dir), tag)
-		mu.Lock()
-		defer mu.Unlock()
-		distances[tag] = n
-		return wrap("derive the version", err)
-	})
+	distances, err := m.Sources.Distances(ctx, dirOr(dir), slices.Compact(slices.Sorted(maps.Values(tags))))
+	if err != nil {
+		return false, wrap("derive the version", err)
+	}
 	certain = true
 	for _, service := range services {
 		version, distance := tagged[service], distances[tags[service]]
 		certain = certain && (!checkout.Shallow || version != nil && distance == 0)
 		versions[service] = derived(version, distance, checkout)
 	}
-	return certain, err
+	return certain, nil
 }
 
 // newest is the highest version among the tags of a service, or among those of the whole repository where it has none of its own.

@@ -3,7 +3,6 @@ package git
 import (
 	"context"
 	"errors"
-	"regexp"
 	"strings"
 
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -59,7 +58,7 @@ func (g Git) obtain(ctx context.Context, op, dir, ref string) (string, error) {
 
 // refspecs are what may be fetched for a ref, the best first: a commit itself, a branch, a tag.
 func refspecs(remote, ref string) []string {
-	if regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`).MatchString(ref) {
+	if isCommit(ref) {
 		return []string{ref}
 	}
 	branch, named := strings.CutPrefix(ref, branches)
@@ -119,9 +118,16 @@ func (g Git) fetchHistory(ctx context.Context, op, dir, step, remote, commit str
 	}
 	err = g.fetch(ctx, op, dir, "--no-tags", step, remote, strings.TrimSpace(head), commit)
 	if fault.Is(err, fault.NotFound) {
-		return g.fetch(ctx, op, dir, "--no-tags", step, remote)
+		err = g.fetch(ctx, op, dir, "--no-tags", step, remote)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if shallow, err := g.shallow(ctx, op, dir); err != nil || shallow {
+		return err
+	}
+	// Nobody would notice any more that the tags are missing, and derive a version from none.
+	return g.fetch(ctx, op, dir, "--tags", remote)
 }
 
 func (g Git) shallow(ctx context.Context, op, dir string) (bool, error) {

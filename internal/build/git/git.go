@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluice-dev/sluice/internal/build"
@@ -48,18 +49,32 @@ func (g Git) Describe(ctx context.Context, dir string) (build.Checkout, error) {
 	}
 	top := lines[0]
 	c := build.Checkout{Shallow: lines[1] == "true", Folder: strings.TrimSuffix(lines[2], "/")}
+	// Git looks at every file meanwhile, which takes it longest.
+	var status sync.WaitGroup
+	var unreadable error
+	status.Go(func() { c.Changed, c.Uncommitted, unreadable = g.changed(ctx, op, dir, top) })
+	err = g.committed(ctx, op, dir, top, &c)
+	status.Wait()
+	if err == nil {
+		err = unreadable
+	}
+	if err != nil {
+		return build.Checkout{}, err
+	}
+	return c, nil
+}
+
+// committed reads the commit, its names and its tags.
+func (g Git) committed(ctx context.Context, op, dir, top string, c *build.Checkout) (err error) {
 	if c.Commit, c.Time, err = g.commit(ctx, op, dir); err != nil {
-		return build.Checkout{}, err
+		return err
 	}
-	if c.Changed, c.Uncommitted, err = g.changed(ctx, op, dir, top); err != nil {
-		return build.Checkout{}, err
-	}
-	if err := g.named(ctx, op, dir, top, &c); err != nil {
-		return build.Checkout{}, err
+	if err := g.named(ctx, op, dir, top, c); err != nil {
+		return err
 	}
 	tags, err := g.run(ctx, op, dir, "tag", "--merged", "HEAD")
 	c.Tags = strings.Fields(tags)
-	return c, err
+	return err
 }
 
 // named finds out by which name the checkout goes: the branch that is checked out, else what the CI system says of this work tree.
@@ -82,27 +97,11 @@ func (g Git) named(ctx context.Context, op, dir, top string, c *build.Checkout) 
 	return nil
 }
 
-// Distance counts the commits after a tag.
-func (g Git) Distance(ctx context.Context, dir, tag string) (int, error) {
-	op := "count the commits of " + dir
-	args := []string{"rev-list", "--count", "HEAD"}
-	if tag != "" {
-		op += " since " + tag
-		args = append(args, "^refs/tags/"+tag)
-	}
-	out, err := g.run(ctx, op, dir, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(out))
-	return n, fault.Wrap(fault.Internal, op, err)
-}
-
 func (g Git) commit(ctx context.Context, op, dir string) (string, time.Time, error) {
-	if _, err := g.run(ctx, op, dir, "rev-parse", "--verify", "--quiet", "HEAD"); err != nil {
+	out, err := g.run(ctx, op, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
+	if err != nil && strings.Contains(err.Error(), "does not have any commits yet") {
 		return "", time.Time{}, fault.New(fault.Usage, op, "it has no commit yet").WithHint("commit the sources")
 	}
-	out, err := g.run(ctx, op, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
 	if err != nil {
 		return "", time.Time{}, err
 	}

@@ -20,6 +20,12 @@ func (g Git) Base(ctx context.Context, dir, ref string) (string, error) {
 	if strings.HasPrefix(ref, "-") || strings.ContainsAny(ref, "\x00\n") {
 		return "", fault.New(fault.Usage, op, "%q is no branch, tag or commit", ref)
 	}
+	if isCommit(ref) {
+		// What is here needs not be looked for first.
+		if base, err := g.mergeBase(ctx, op, dir, ref); err == nil && base != "" {
+			return base, nil
+		}
+	}
 	commit, err := g.find(ctx, op, dir, ref)
 	if fault.Is(err, fault.NotFound) {
 		commit, err = g.obtain(ctx, op, dir, ref)
@@ -32,6 +38,11 @@ func (g Git) Base(ctx context.Context, dir, ref string) (string, error) {
 		return base, err
 	}
 	return g.deepen(ctx, op, dir, commit)
+}
+
+// isCommit says whether a ref is the full hash of a commit.
+func isCommit(ref string) bool {
+	return regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`).MatchString(ref)
 }
 
 func spoken(ref string) string {

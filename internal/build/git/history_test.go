@@ -107,6 +107,9 @@ func TestAShallowCloneFetchesWhatItLacks(t *testing.T) {
 			if diff := cmp.Diff([]build.Change{{Path: "work.txt"}}, changes); err != nil || diff != "" {
 				t.Errorf("%v; changes (-want +got):\n%s", err, diff)
 			}
+			if c, err := (git.Git{}).Describe(t.Context(), clone); err != nil || !c.Shallow && !slices.Equal(c.Tags, []string{"old"}) {
+				t.Errorf("complete without its tags: %+v, %v", c, err)
+			}
 			if in("status", "--porcelain") != "" || in("branch", "--show-current") != "" {
 				t.Error("the work tree is another one than before")
 			}
@@ -288,8 +291,8 @@ func TestComplete(t *testing.T) {
 	if err != nil || c.Shallow || !slices.Equal(c.Tags, []string{"v1.0.0"}) {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if n, err := (git.Git{}).Distance(t.Context(), clone, "v1.0.0"); n != 3 || err != nil {
-		t.Errorf("%d commits, %v", n, err)
+	if n, err := (git.Git{}).Distances(t.Context(), clone, []string{"v1.0.0"}); n["v1.0.0"] != 3 || err != nil {
+		t.Errorf("%v commits, %v", n, err)
 	}
 }
 
