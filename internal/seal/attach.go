@@ -237,11 +237,9 @@ func canonical(p provenance.Predicate) any {
 }
 
 func (s *Sealer) attached(a Attachment) {
-	// An image that two names share is sealed once.
-	if slices.ContainsFunc(s.report.Attachments, func(b Attachment) bool { return b.Ref == a.Ref }) {
-		return
-	}
+	s.mu.Lock()
 	s.report.Attachments = append(s.report.Attachments, a)
+	s.mu.Unlock()
 	if !a.Kept {
 		s.note(fmt.Sprintf("attached %s to %s", a.Kind, a.Subject))
 	}

@@ -34,7 +34,7 @@ func TestEverythingIsSealed(t *testing.T) {
 	w.signer = newKey(t)
 	report := w.seal(w.release, w.ref)
 	want := map[string]string{
-		prefix + "/cart/web":         "sbom provenance signature ",
+		prefix + "/cart/web":         "provenance sbom signature ",
 		prefix + "/cart/charts/cart": "provenance signature ",
 		prefix + "/cart":             "provenance signature ",
 	}
