@@ -20,6 +20,9 @@ type Release struct {
 	Source       Source                 `json:"source"`
 	// Files are the values files by their path, kept in the artifact as layers.
 	Files map[string][]byte `json:"-"`
+	// Unchanged are the images that were found and not built, by name, with the version that they were built for. Only the build that made
+	// the release knows.
+	Unchanged map[string]string `json:"-"`
 	// ChartArchive is the chart as packed by Helm, loaded with the release.
 	ChartArchive []byte `json:"-"`
 }
