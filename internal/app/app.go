@@ -22,6 +22,8 @@ type Options struct {
 	Context, Kubeconfig string
 	// Registry replaces the project's; "" keeps it.
 	Registry string
+	// Rebuild builds also images that were built from the same inputs before.
+	Rebuild bool
 	// Log takes one line for people about what takes long.
 	Log func(line string)
 	// Announce and Observed are the machine's; see rollout.Options.
