@@ -68,6 +68,9 @@ bench: build bin/helm ## the figures that the docs quote, one line each (as root
 
 fuzz: ## look for panics in the decoders, a minute each
 	$(GO) test ./internal/config -run '^$$' -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 1s
+	for target in sign/sigstore:FuzzVerify sbom/cyclonedx:FuzzDatabases scan/grype:FuzzDecode scan/trivy:FuzzDecode scan/sarif:FuzzDecode provenance:FuzzParse provenance:FuzzRepository; do \
+		$(GO) test ./internal/$${target%%:*} -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime 60s -fuzzminimizetime 1s; \
+	done
 
 clean: ## remove what was built here; the local cluster's own cache stays
 	rm -rf bin

@@ -51,13 +51,42 @@ type Resolver interface {
 	Resolve(ctx context.Context, reference string) (string, error)
 }
 
-// Referrer is an artifact that refers to another, its subject: a signature, a bill of materials, a provenance.
-type Referrer struct {
-	// Ref is its reference by digest, in the subject's repository.
+// Description is what a manifest says of itself.
+type Description struct {
+	// Ref is the reference by digest.
 	Ref string
-	// Type is its artifactType, else the media type of its configuration.
+	// Type is the artifactType, else the media type of the configuration; "" for an index.
 	Type        string
 	Annotations map[string]string
+}
+
+// Referrer is an artifact that refers to another, its subject, in whose repository it is: a signature, a bill of materials, a provenance.
+type Referrer = Description
+
+// Describer tells what something is without fetching it.
+type Describer interface {
+	// Describe reads the manifest that a tag or digest names, in one request where credentials are at hand.
+	Describe(ctx context.Context, reference string) (Description, error)
+}
+
+// Contents is what a reference holds, children included; what is shared is counted once.
+type Contents struct {
+	Manifests, Blobs int
+	// Bytes of the blobs.
+	Bytes int64
+}
+
+// Inspector looks whether what is named is there.
+//
+// It fails with fault.NotFound where the reference itself does not exist, and with fault.Fatal, which names the digest, where
+// something is missing below it or is not what its digest stands for.
+type Inspector interface {
+	// Complete asks for every blob below a reference by digest, and reads none.
+	Complete(ctx context.Context, reference string) error
+	// Verify reads every blob below a reference by digest and compares it with its digest.
+	Verify(ctx context.Context, reference string) (Contents, error)
+	// Compare tells how the images (or indexes of images) of two references by digest differ, a line for each difference.
+	Compare(ctx context.Context, one, other string) ([]string, error)
 }
 
 // Attacher keeps artifacts beside what they are about, as OCI 1.1 has it: by the referrers API, or in an index under the tag

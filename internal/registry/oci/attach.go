@@ -136,20 +136,42 @@ func (r *Registry) Referrers(ctx context.Context, subject, artifactType string) 
 
 // described reads type and annotations of a referrer from its manifest.
 func (r *Registry) described(ctx context.Context, ref name.Digest) (v1.Descriptor, error) {
-	descriptor, err := remote.Get(ref, r.options(ctx)...)
+	content, err := remote.Get(ref, r.options(ctx)...)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	d := v1.Descriptor{Digest: descriptor.Digest}
+	return describe(content)
+}
+
+// describe reads what a manifest says of itself.
+func describe(content *remote.Descriptor) (v1.Descriptor, error) {
+	d := v1.Descriptor{Digest: content.Digest}
 	var manifest struct {
 		ArtifactType string            `json:"artifactType"`
 		Config       v1.Descriptor     `json:"config"`
 		Annotations  map[string]string `json:"annotations"`
 	}
-	if err := json.NewDecoder(bytes.NewReader(descriptor.Manifest)).Decode(&manifest); err != nil {
-		return d, fault.New(fault.Fatal, "", "read the manifest of referrer %s: %w", ref, err)
+	if err := json.NewDecoder(bytes.NewReader(content.Manifest)).Decode(&manifest); err != nil {
+		return d, fault.New(fault.Fatal, "", "read the manifest %s: %w", content.Digest, err)
 	}
 	d.ArtifactType = cmp.Or(manifest.ArtifactType, string(manifest.Config.MediaType))
 	d.Annotations = manifest.Annotations
 	return d, nil
+}
+
+// Describe reads a manifest.
+func (r *Registry) Describe(ctx context.Context, reference string) (registry.Description, error) {
+	op := "read " + reference
+	ref, err := parseReference(op, reference)
+	if err != nil {
+		return registry.Description{}, err
+	}
+	content, err := remote.Get(ref, r.options(ctx)...)
+	if err != nil {
+		return registry.Description{}, classify(op, ref.Context().RegistryStr(), err)
+	}
+	d, err := describe(content)
+	return registry.Description{
+		Ref: ref.Context().Digest(d.Digest.String()).Name(), Type: d.ArtifactType, Annotations: d.Annotations,
+	}, classify(op, ref.Context().RegistryStr(), err)
 }

@@ -21,11 +21,13 @@ import (
 )
 
 var (
-	_ registry.Registry = (*Registry)(nil)
-	_ registry.Lister   = (*Registry)(nil)
-	_ registry.Resolver = (*Registry)(nil)
-	_ registry.Attacher = (*Registry)(nil)
-	_ registry.Copier   = (*Registry)(nil)
+	_ registry.Registry  = (*Registry)(nil)
+	_ registry.Lister    = (*Registry)(nil)
+	_ registry.Resolver  = (*Registry)(nil)
+	_ registry.Attacher  = (*Registry)(nil)
+	_ registry.Copier    = (*Registry)(nil)
+	_ registry.Describer = (*Registry)(nil)
+	_ registry.Inspector = (*Registry)(nil)
 )
 
 // Options of a registry client. The zero value is what users want.
@@ -53,6 +55,7 @@ func New(o Options) *Registry {
 	if o.Keychain == nil {
 		o.Keychain = authn.DefaultKeychain
 	}
+	o.Keychain = keychain{o.Keychain}
 	if o.Backoff.Steps == 0 {
 		o.Backoff = remote.Backoff{Duration: 200 * time.Millisecond, Factor: 1.6, Jitter: 0.2, Steps: 8}
 	}
@@ -60,6 +63,18 @@ func New(o Options) *Registry {
 		o.UserAgent = "sluice"
 	}
 	return &Registry{o: o, transport: newTransport(o.Backoff)}
+}
+
+// keychain says of a failure that it was about credentials.
+type keychain struct{ next authn.Keychain }
+
+func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	found, err := k.next.Resolve(target)
+	if err != nil {
+		return nil, fault.New(fault.Unreachable, "find the credentials for "+target.RegistryStr(), "%w", err).
+			WithHint("repair what `docker login` keeps (config.json in $DOCKER_CONFIG, else ~/.docker), or log in anew")
+	}
+	return found, nil
 }
 
 func (r *Registry) options(ctx context.Context) []remote.Option {

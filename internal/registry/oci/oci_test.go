@@ -4,24 +4,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/registry/registrytest"
+	"github.com/sluice-dev/sluice/test/distribution"
 )
 
 // fast keeps the retries and leaves out the waiting.
@@ -32,62 +29,40 @@ func fast() oci.Options {
 	}
 }
 
-// serve runs a real registry in process behind a handler and returns its host.
-func serve(t *testing.T, wrap func(http.Handler) http.Handler) string {
+// start runs a registry until the test ends.
+func start(t *testing.T, o distribution.Options) *distribution.Server {
 	t.Helper()
-	handler := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
-	if wrap != nil {
-		handler = wrap(handler)
-	}
-	server := httptest.NewServer(handler)
+	server := distribution.Serve(o)
 	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
+	return server
 }
 
-func TestContract(t *testing.T) {
+// serve runs a registry behind a handler and returns its host.
+func serve(t *testing.T, wrap func(http.Handler) http.Handler) string {
+	t.Helper()
+	return start(t, distribution.Options{Fault: wrap}).Host
+}
+
+// contract runs the contract on registries of a kind.
+func contract(t *testing.T, client oci.Options, o distribution.Options) {
+	t.Helper()
 	registrytest.Run(t, func(t *testing.T) (registrytest.Port, string) {
-		return oci.New(fast()), serve(t, nil) + "/contract"
+		return oci.New(client), start(t, o).Host + "/contract"
 	})
 }
 
-// every fails each n-th request for as long as the registry lives.
-func every(n int64, fail http.HandlerFunc) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		var count atomic.Int64
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if count.Add(1)%n == 0 {
-				fail(w, r)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
+func TestContract(t *testing.T) {
+	for name, referrers := range map[string]bool{"with the referrers API": true, "before the referrers API": false} {
+		t.Run(name, func(t *testing.T) { contract(t, fast(), distribution.Options{Referrers: referrers}) })
 	}
-}
-
-func unavailable(w http.ResponseWriter, _ *http.Request) {
-	w.WriteHeader(http.StatusServiceUnavailable)
-}
-
-func broken(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
-
-// reset closes the connection as a proxy does that dies.
-func reset(w http.ResponseWriter, _ *http.Request) {
-	connection, _, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		panic(err)
-	}
-	if tcp, ok := connection.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = connection.Close()
 }
 
 func TestContractOverAnUnreliableRegistry(t *testing.T) {
-	for name, fail := range map[string]http.HandlerFunc{"503": unavailable, "500": broken, "reset": reset} {
+	for name, fail := range map[string]http.HandlerFunc{
+		"503": distribution.Answer(http.StatusServiceUnavailable), "500": distribution.Answer(http.StatusInternalServerError), "reset": distribution.Reset,
+	} {
 		t.Run(name, func(t *testing.T) {
-			registrytest.Run(t, func(t *testing.T) (registrytest.Port, string) {
-				return oci.New(fast()), serve(t, every(5, fail)) + "/contract"
-			})
+			contract(t, fast(), distribution.Options{Referrers: true, Fault: distribution.Every(5, fail)})
 		})
 	}
 }
@@ -232,39 +207,4 @@ func TestPullRefusesAnImageIndex(t *testing.T) {
 	if !fault.Is(err, fault.Fatal) || !strings.Contains(err.Error(), "no artifact") {
 		t.Errorf("got %v", err)
 	}
-}
-
-func TestCredentialsOfTheKeychainAreUsed(t *testing.T) {
-	host := serve(t, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if user, password, ok := r.BasicAuth(); !ok || user != "robot" || password != "s3cret" {
-				w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-				w.WriteHeader(http.StatusUnauthorized)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
-	})
-	o := fast()
-	if err := oci.New(o).Check(t.Context(), host+"/x"); !fault.Is(err, fault.Unreachable) {
-		t.Errorf("without credentials Check gave %v", err)
-	}
-	o.Keychain = keychain{"robot", "s3cret"}
-	if err := oci.New(o).Check(t.Context(), host+"/x"); err != nil {
-		t.Errorf("with credentials: %v", err)
-	}
-	if _, err := oci.New(o).Push(t.Context(), registrytest.Sample("x"), host+"/x", "1.0.0"); err != nil {
-		t.Errorf("with credentials: %v", err)
-	}
-	o.Keychain = keychain{"robot", "wrong-s3cret"}
-	_, err := oci.New(o).Push(t.Context(), registrytest.Sample("x"), host+"/x", "1.0.0")
-	if !fault.Is(err, fault.Unreachable) || strings.Contains(err.Error(), "wrong-s3cret") {
-		t.Errorf("with a wrong password: %v", err)
-	}
-}
-
-type keychain struct{ user, password string }
-
-func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) {
-	return &authn.Basic{Username: k.user, Password: k.password}, nil
 }

@@ -69,20 +69,36 @@ func (s steady) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.plain.RoundTrip(r)
 }
 
-// fresh gives a request a body that nobody has read. The library sends a request again, as it is, when its token has expired: half of
-// an upload would go out with the new one.
+// fresh gives a request that is sent for the second time a body that nobody has read. The library sends a request again, as it is, when
+// its token has expired: half of an upload would go out with the new one.
 func fresh(r *http.Request) (*http.Request, error) {
 	if r.GetBody == nil || r.Body == nil || r.Body == http.NoBody {
 		return counted(r), nil
 	}
-	body, err := r.GetBody()
+	sent, ok := r.Body.(*body)
+	if !ok {
+		// The mark stays on the caller's request, which is the one that comes again.
+		sent = &body{ReadCloser: r.Body}
+		r.Body = sent
+	}
+	if !sent.touched.Swap(true) {
+		return counted(r), nil
+	}
+	// Closed before the next one is opened: a body may be a download, of which only so many are allowed at once.
+	_ = sent.Close()
+	again, err := r.GetBody()
 	if err != nil {
 		return nil, err
 	}
-	_ = r.Body.Close()
 	r = r.WithContext(r.Context())
-	r.Body = body
+	r.Body = again
 	return counted(r), nil
+}
+
+// body is that of a request, with the mark that it was sent.
+type body struct {
+	io.ReadCloser
+	touched atomic.Bool
 }
 
 // movedKey is the key of a context's counter of bytes of blobs.

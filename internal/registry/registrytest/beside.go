@@ -115,3 +115,49 @@ func weight(a registry.Artifact, from, to string) int64 {
 	}
 	return int64(size)
 }
+
+// Describe tells type and annotations of an artifact.
+func (m *Memory) Describe(ctx context.Context, reference string) (registry.Description, error) {
+	artifact, pinned, err := m.Pull(ctx, reference)
+	return registry.Description{Ref: pinned, Type: cmp.Or(artifact.Type, artifact.Config.MediaType), Annotations: artifact.Annotations}, err
+}
+
+// Complete says that an artifact that exists is complete.
+func (m *Memory) Complete(ctx context.Context, reference string) error {
+	_, err := m.Verify(ctx, reference)
+	return err
+}
+
+// Verify counts the blobs of an artifact; nothing in memory is ever missing or damaged.
+func (m *Memory) Verify(ctx context.Context, reference string) (registry.Contents, error) {
+	if _, err := m.subject(ctx, "Verify", reference); err != nil {
+		return registry.Contents{}, err
+	}
+	artifact, _, err := m.Pull(ctx, reference)
+	if err != nil {
+		return registry.Contents{}, err
+	}
+	blobs := map[string]bool{string(artifact.Config.Data): true}
+	contents := registry.Contents{Manifests: 1, Bytes: int64(len(artifact.Config.Data))}
+	for _, layer := range artifact.Layers {
+		if !blobs[string(layer.Data)] {
+			contents.Bytes += int64(len(layer.Data))
+		}
+		blobs[string(layer.Data)] = true
+	}
+	contents.Blobs = len(blobs)
+	return contents, nil
+}
+
+// Compare tells that two digests differ, and nothing more: Memory knows of images only their digests.
+func (m *Memory) Compare(ctx context.Context, one, other string) ([]string, error) {
+	for _, reference := range []string{one, other} {
+		if _, err := m.Verify(ctx, reference); err != nil {
+			return nil, err
+		}
+	}
+	if one[strings.Index(one, "@"):] == other[strings.Index(other, "@"):] {
+		return nil, nil
+	}
+	return []string{"the digests differ"}, nil
+}

@@ -219,3 +219,64 @@ func refusesCopies(t *testing.T, port Port, prefix string) {
 		t.Errorf("copying a tag gave %v, want a usage error", err)
 	}
 }
+
+func describes(t *testing.T, port Port, prefix string) {
+	ref := push(t, port, prefix+"/thing", "1.0.0", "x")
+	want := registry.Description{Ref: ref, Type: Sample("x").Type, Annotations: Sample("x").Annotations}
+	for _, name := range []string{prefix + "/thing:1.0.0", ref} {
+		got, err := port.Describe(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Describe(%s) differs (-want +got):\n%s", name, diff)
+		}
+	}
+	if _, err := port.Describe(t.Context(), prefix+"/thing:2.0.0"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("describing what does not exist gave %v, want a not-found error", err)
+	}
+}
+
+func verifies(t *testing.T, port Port, prefix string) {
+	ref := push(t, port, prefix+"/thing", "1.0.0", "x")
+	if err := port.Complete(t.Context(), ref); err != nil {
+		t.Error(err)
+	}
+	got, err := port.Verify(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two of the three layers are the same blob.
+	want := registry.Contents{Manifests: 1, Blobs: 3, Bytes: int64(len(`{"text":"x"}`) + len("second") + len("the same bytes as the next"))}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the contents differ (-want +got):\n%s", diff)
+	}
+	nothing := prefix + "/thing@sha256:" + strings.Repeat("0", 64)
+	if _, err := port.Verify(t.Context(), nothing); !fault.Is(err, fault.NotFound) {
+		t.Errorf("verifying what does not exist gave %v, want a not-found error", err)
+	}
+	if err := port.Complete(t.Context(), nothing); !fault.Is(err, fault.NotFound) {
+		t.Errorf("looking for what does not exist gave %v, want a not-found error", err)
+	}
+	if err := port.Complete(t.Context(), prefix+"/thing:1.0.0"); !fault.Is(err, fault.Usage) {
+		t.Errorf("looking below a tag gave %v, want a usage error", err)
+	}
+}
+
+func compares(t *testing.T, port Port, prefix string) {
+	var refs []string
+	for _, content := range []string{"one", "other"} {
+		dir, _ := WriteLayout(t, content)
+		ref, err := port.PushLayout(t.Context(), dir, prefix+"/image", content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, ref)
+	}
+	if lines, err := port.Compare(t.Context(), refs[0], refs[0]); err != nil || len(lines) != 0 {
+		t.Errorf("an image differs from itself: %q, %v", lines, err)
+	}
+	if lines, err := port.Compare(t.Context(), refs[0], refs[1]); err != nil || len(lines) == 0 {
+		t.Errorf("two images do not differ: %q, %v", lines, err)
+	}
+}

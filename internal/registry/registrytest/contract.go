@@ -19,6 +19,8 @@ type Port interface {
 	registry.Resolver
 	registry.Attacher
 	registry.Copier
+	registry.Describer
+	registry.Inspector
 }
 
 // Run checks the contract. open returns a registry and a repository prefix in it that nothing was pushed to.
@@ -44,6 +46,9 @@ func Run(t *testing.T, open func(t *testing.T) (Port, string)) {
 		"a copy of a copy adds what was attached since":         copiesAgain,
 		"a copy does not move a tag":                            copiesToFreeTags,
 		"what cannot be copied is refused":                      refusesCopies,
+		"a manifest describes itself":                           describes,
+		"what is there is complete and verified":                verifies,
+		"images are compared":                                   compares,
 	} {
 		t.Run(name, func(t *testing.T) {
 			port, prefix := open(t)
