@@ -107,7 +107,12 @@ func (m *Maker) find(ctx context.Context, req MakeRequest, name, repository, inp
 	case err != nil:
 		return found{}, err
 	}
-	return found{ref, record.Annotations[versionAnnotation]}, nil
+	vouched, err := m.Seal.Vouches(ctx, ref, req.Service, name)
+	if err == nil && !vouched {
+		req.Progress("image " + name + " lies in the registry, but no provenance by the signing key says that it was built here, so it is built again")
+		return found{}, nil
+	}
+	return found{ref, record.Annotations[versionAnnotation]}, err
 }
 
 // reuse says whether an image need not be built.

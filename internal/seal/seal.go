@@ -50,7 +50,8 @@ const atOnce = 8
 // Making is a release in the making.
 type Making struct {
 	Release *v1alpha1.Release
-	// Layouts are folders in OCI image layout by the image's name; an image without one is only in the registry.
+	// Layouts of the images that were built, by name: folders in OCI image layout, "" where the builder pushed the image itself. Images
+	// that are not among them were found in the registry.
 	Layouts map[string]string
 	// Work is a folder for what is needed in between.
 	Work string
@@ -95,8 +96,20 @@ func (s *Sealer) Report() Report {
 	defer s.mu.Unlock()
 	report := s.report
 	report.Attachments = slices.Clone(report.Attachments)
-	slices.SortStableFunc(report.Attachments, func(a, b Attachment) int { return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Kind, b.Kind)) })
+	slices.SortStableFunc(report.Attachments, func(a, b Attachment) int {
+		return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Kind, b.Kind))
+	})
 	return report
+}
+
+// Vouches says whether an image that lies in the registry may be taken for one that was built here. Where builds are signed, it may by
+// provenance that the run's own key signed: else whoever may push could have anything signed by leaving it where builds look.
+func (s *Sealer) Vouches(ctx context.Context, ref, service, image string) (bool, error) {
+	if s == nil || s.Signer == nil {
+		return true, nil
+	}
+	there, err := s.found(ctx, ref, provenance.Parameters{Service: service, Image: image})
+	return there.provenance != nil, err
 }
 
 // Images scans the images that the release names, and seals them and the chart. It comes after they were pushed and before the release

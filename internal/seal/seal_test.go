@@ -93,6 +93,34 @@ func TestFoundImageKeepsItsProvenance(t *testing.T) {
 	}
 }
 
+// TestNothingForeignIsSigned: whoever may push could otherwise leave an image where builds look for one, and have it signed.
+func TestNothingForeignIsSigned(t *testing.T) {
+	w := newWorld(t)
+	w.signer = newKey(t)
+	delete(w.layouts, "web")
+	ref, before := w.release.Images["web"], w.beside()
+	if ok, err := w.sealer().Vouches(t.Context(), ref, "cart", "web"); ok || err != nil {
+		t.Errorf("unsigned: %t, %v", ok, err)
+	}
+	err := w.sealer().Images(t.Context(), seal.Making{Release: w.release, Layouts: w.layouts})
+	if !fault.Is(err, fault.Refused) || !strings.Contains(fault.HintOf(err), "--rebuild") || w.beside() != before {
+		t.Errorf("it gave %v", err)
+	}
+	mine := w.signer
+	w.signer, w.layouts["web"] = newKey(t), ""
+	w.seal(w.release, w.ref)
+	for _, c := range []struct {
+		signer         sign.Signer
+		service, image string
+		want           bool
+	}{{w.signer, "cart", "web", true}, {w.signer, "cart", "other", false}, {w.signer, "payments", "web", false}, {mine, "cart", "web", false}, {nil, "payments", "x", true}} {
+		w.signer = c.signer
+		if ok, err := w.sealer().Vouches(t.Context(), ref, c.service, c.image); ok != c.want || err != nil {
+			t.Errorf("%s %s: %t, %v", c.service, c.image, ok, err)
+		}
+	}
+}
+
 func TestProvenance(t *testing.T) {
 	w := newWorld(t)
 	w.release.Spec.Images["web"] = v1alpha1.Image{Ko: "./web", Base: "base.test/debian@sha256:" + strings.Repeat("b", 64)}
