@@ -60,6 +60,9 @@ type Environment struct {
 	After []string `json:"after,omitempty"`
 	// Cluster that holds the environment.
 	Cluster Cluster `json:"cluster"`
+	// Registry is the OCI repository prefix that the environment's cluster pulls from, for example registry.example.com/prod. A release is
+	// copied there by digest, with its images, chart and all that refers to them, before it is deployed. Default: where it was built.
+	Registry string `json:"registry,omitempty"`
 	// Namespace of the cluster; no other environment may share it.
 	Namespace string `json:"namespace"`
 	// Values are Helm values files, relative to sluice.yaml, later ones winning.

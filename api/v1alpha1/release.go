@@ -22,6 +22,9 @@ type Release struct {
 	Scans map[string]ScanSummary `json:"scans,omitempty"`
 	// Files are the values files by their path, kept in the artifact as layers.
 	Files map[string][]byte `json:"-"`
+	// Unchanged are the images that were found and not built, by name, with the version that they were built for. Only the build that made
+	// the release knows.
+	Unchanged map[string]string `json:"-"`
 	// ChartArchive is the chart as packed by Helm, loaded with the release.
 	ChartArchive []byte `json:"-"`
 }

@@ -25,6 +25,8 @@ type Options struct {
 	Registry string
 	// Version of the running sluice, for provenance.
 	Version string
+	// Rebuild builds also images that were built from the same inputs before.
+	Rebuild bool
 	// Log takes one line for people about what takes long.
 	Log func(line string)
 	// Announce and Observed are the machine's; see rollout.Options.

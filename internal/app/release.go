@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -33,17 +34,22 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
 			return release.FetchChart(ctx, registry, reference)
 		}},
-		Sources: a.sources(), Registry: registry, Seal: sealer,
+		Sources: a.sources(), Registry: registry, Shelf: registry, Seal: sealer,
 	}
-	_, ref, err := maker.Make(ctx, release.MakeRequest{
-		Project: project, Service: service, Dir: file.Dir, Version: version, Progress: a.o.Log,
+	made, ref, err := maker.Make(ctx, release.MakeRequest{
+		Project: project, Service: service, Dir: file.Dir, Version: version, Rebuild: a.o.Rebuild, Progress: a.o.Log,
 	})
 	a.o.Sealed(sealer.Report())
 	if err != nil {
 		return nil, ref, err
 	}
 	// What is deployed is what the artifact says, also by the run that made it.
-	return a.load(ctx, ref.Ref)
+	loaded, ref, err := a.load(ctx, ref.Ref)
+	if err != nil {
+		return nil, ref, err
+	}
+	loaded.Unchanged = made.Unchanged
+	return loaded, ref, nil
 }
 
 // Release finds a release by the name a person gives it, and loads it with its files and chart.
@@ -86,6 +92,35 @@ func (a *App) load(ctx context.Context, reference string) (*v1alpha1.Release, v1
 		a.loaded[ref.Ref] = loaded
 	}
 	return loaded, ref, err
+}
+
+// Promote copies a release to the registry of an environment, where that has one of its own, and returns it as it is there.
+func (a *App) Promote(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
+	prefix := rel.Environments[environment].Registry
+	if prefix == "" {
+		return rel, ref, nil
+	}
+	there, pinned, moved, err := release.Promote(ctx, a.registry(), *rel, ref, prefix)
+	if err != nil {
+		return nil, ref, err
+	}
+	if pinned != ref {
+		a.o.Log(fmt.Sprintf("copied to %s, %d bytes of blobs moved", pinned.Ref, moved))
+	}
+	return &there, pinned, nil
+}
+
+// Releases lists the releases of a service.
+func (a *App) Releases(ctx context.Context, service string) ([]release.Entry, error) {
+	return release.List(ctx, a.registry(), a.o.Registry, service)
+}
+
+// Parts lists what a release is made of; with verify everything is read and compared with its digest, else what refers to it is listed.
+func (a *App) Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error) {
+	if verify {
+		return release.Verify(ctx, a.registry(), rel, ref)
+	}
+	return release.Parts(ctx, a.registry(), rel, ref)
 }
 
 func (a *App) registry() *oci.Registry { return oci.New(oci.Options{}) }

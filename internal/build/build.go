@@ -31,6 +31,16 @@ type Builder interface {
 	Build(ctx context.Context, req Request, dir string) (Layout, error)
 }
 
+// Inputs are all that an image is made from, by name: digests of sources, versions of tools, settings.
+type Inputs map[string]string
+
+// Fingerprinter is a Builder that knows what an image will be made from before it makes it, which takes far less time.
+type Fingerprinter interface {
+	// Inputs are such that the same inputs give an image that can stand for the other. They are empty where that cannot be known. It
+	// fails as Build would.
+	Inputs(ctx context.Context, req Request) (Inputs, error)
+}
+
 // Chart is a packed Helm chart.
 type Chart struct {
 	Name string

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/plan"
+	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/seal"
 )
 
@@ -21,6 +22,12 @@ type Backend interface {
 	Plan(ctx context.Context, req plan.Request) (plan.Plan, error)
 	// Release finds a release by the name a person gives it.
 	Release(ctx context.Context, name string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
+	// Promote copies a release to the registry of an environment, where that has one of its own, and returns it as it is there.
+	Promote(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
+	// Releases lists the releases of a service, the highest version first.
+	Releases(ctx context.Context, service string) ([]release.Entry, error)
+	// Parts lists what a release is made of and what refers to it; with verify everything is read and compared with its digest.
+	Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error)
 	// Open connects to an environment's cluster and verifies which one it is.
 	Open(ctx context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error)
 	// Verify checks what a release must prove before it may come to an environment; project is nil where there is no file.
@@ -28,9 +35,9 @@ type Backend interface {
 	Close() error
 }
 
-// backend opens the backend for one command. dir is the project's folder, progress hears of every rollout.
-func (inv *invocation) backend(dir, registry string, p progress) Backend {
-	return inv.Process.Backend(app.Options{
+// backend opens the backend for one command. dir is the project's folder, progress hears of every rollout; more options change what is set.
+func (inv *invocation) backend(dir, registry string, p progress, more ...func(*app.Options)) Backend {
+	o := app.Options{
 		LookupEnv: inv.LookupEnv, Dir: dir, Executable: inv.Executable,
 		Context: inv.cluster.context, Kubeconfig: inv.cluster.kubeconfig, Registry: registry,
 		Log:      p.Note,
@@ -38,7 +45,11 @@ func (inv *invocation) backend(dir, registry string, p progress) Backend {
 		Sealed:   func(r seal.Report) { inv.sealed = r },
 		Announce: func(_ context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error { p.Event(r, e); return nil },
 		Observed: p.Observed, Now: inv.Now,
-	})
+	}
+	for _, change := range more {
+		change(&o)
+	}
+	return inv.Process.Backend(o)
 }
 
 // by names the person for records: user@host.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/seal"
 )
 
@@ -23,21 +24,26 @@ type releaseDocument struct {
 	Ref    string            `json:"ref"`
 	Name   string            `json:"name"`
 	Images map[string]string `json:"images"`
-	Chart  string            `json:"chart"`
-	Source v1alpha1.Source   `json:"source"`
+	// Unchanged are the images that were found and not built, with the version that they were built for.
+	Unchanged map[string]string `json:"unchanged,omitempty"`
+	Chart     string            `json:"chart"`
+	Source    v1alpha1.Source   `json:"source"`
 	// Seal is what was scanned and attached.
-	Seal seal.Report `json:"seal"`
+	Seal seal.Report `json:"seal,omitzero"`
 }
 
 func newBuild(inv *invocation) *cobra.Command {
 	var registry, version string
+	var rebuild bool
 	cmd := &cobra.Command{
 		Use: "build [SERVICE]", Short: "Build a service's images and make the release", GroupID: groupShip, Args: oneArg("SERVICE", false),
 		Long: describe(`Build a service's images, package its chart and push both with the release artifact that names them by digest.
 Bills of materials and provenance are attached to them, and signatures where sluice.yaml has "signing". Where it has "scan", a
 scanner looks into the images first, and what it finds may end the build.
 
-SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0, 1, 2, 3, 8, 130),
+SERVICE may be left out where sluice.yaml has only one. No Docker is needed. An image whose inputs (sources, base, toolchain,
+settings) are those of one that the registry has already is not built again; --rebuild builds it all the same and says whether
+the digest is the same.`, 0, 1, 2, 3, 8, 130),
 		Example: `  sluice build
   sluice build calculator --version 1.4.0 -o json`,
 		ValidArgsFunction: inv.completeServices,
@@ -52,7 +58,7 @@ SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0
 			}
 			p := inv.progress()
 			defer p.Stop()
-			b := inv.backend(file.Dir, orDefault(registry, file.Project.Registry), p)
+			b := inv.backend(file.Dir, orDefault(registry, file.Project.Registry), p, func(o *app.Options) { o.Rebuild = rebuild })
 			defer inv.close(b)
 			release, ref, err := b.Build(cmd.Context(), file, service, version)
 			p.Stop()
@@ -65,6 +71,7 @@ SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0
 	}
 	registryFlag(cmd, &registry)
 	versionFlag(cmd, &version)
+	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "build also images that the registry has, and compare")
 	return cmd
 }
 
@@ -75,13 +82,18 @@ func versionFlag(cmd *cobra.Command, target *string) {
 func (inv *invocation) describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releaseDocument {
 	return &releaseDocument{
 		document: head("ReleaseResult"), Service: release.Service, Version: release.Version, Digest: ref.Digest, Ref: ref.Ref,
-		Name: release.Service + "@" + ref.Digest, Images: release.Images, Chart: release.Chart, Source: release.Source, Seal: inv.sealed,
+		Name: release.Service + "@" + ref.Digest, Images: release.Images, Unchanged: release.Unchanged, Chart: release.Chart, Source: release.Source,
+		Seal: inv.sealed,
 	}
 }
 
 func (d *releaseDocument) summary(w io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(d.Images)) {
-		fmt.Fprintf(w, "image    %s  %s\n", name, d.Images[name])
+		fmt.Fprintf(w, "image    %s  %s", name, d.Images[name])
+		if since := d.Unchanged[name]; since != "" {
+			fmt.Fprintf(w, "  unchanged since %s", since)
+		}
+		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "chart    %s\n", d.Chart)
 	sealSummary(w, d.Seal)

@@ -70,6 +70,9 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	if err != nil {
 		return nil, err
 	}
+	if s.release, s.ref, err = b.Promote(ctx, s.release, s.ref, s.environment); err != nil {
+		return nil, err
+	}
 	prepared, err := place.Prepare(ctx)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,8 @@ func Reference() string {
 
 func section(b *strings.Builder, c *cobra.Command) {
 	text, codes, _ := strings.Cut(c.Long, "\n\nExit codes:")
-	fmt.Fprintf(b, "\n## sluice %s\n\n%s\n\n```\nsluice %s\n```\n", c.Name(), text, c.Use)
+	parent := strings.TrimSuffix(c.CommandPath(), c.Name())
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n```\n%s%s\n```\n", c.CommandPath(), text, parent, c.Use)
 	fmt.Fprintf(b, "\n```sh\n%s\n```\n", dedent(c.Example))
 	if c.HasAvailableLocalFlags() {
 		b.WriteString("\n")
@@ -49,10 +50,13 @@ func section(b *strings.Builder, c *cobra.Command) {
 		numbers = append(numbers, number)
 	}
 	fmt.Fprintf(b, "\nExit codes: %s.", joined(numbers))
-	if kind := resultKind(c.Name()); kind != "" {
+	if kind := resultKind(strings.TrimPrefix(c.CommandPath(), "sluice ")); kind != "" {
 		fmt.Fprintf(b, " Result: kind `%s`.", kind)
 	}
 	b.WriteString("\n")
+	for _, sub := range c.Commands() {
+		section(b, sub)
+	}
 }
 
 // resultKind is the kind of document that a command prints with -o json.
@@ -76,6 +80,12 @@ func resultKind(command string) string {
 		return "RollbackResult"
 	case "status":
 		return "Status"
+	case "release list":
+		return "ReleaseList"
+	case "release show":
+		return "Release"
+	case "release verify":
+		return "ReleaseVerification"
 	case "history":
 		return "History"
 	case "uninstall":

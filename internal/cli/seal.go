@@ -38,6 +38,25 @@ func (inv *invocation) verify(ctx context.Context, b Backend, p progress, s ship
 	return proofs, err
 }
 
+// prove checks a release by the policy of an environment that it can go to, and says where there is no policy.
+func (inv *invocation) prove(ctx context.Context, b Backend, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, env string) ([]seal.Proof, error) {
+	if env == "" {
+		return nil, nil
+	}
+	if _, ok := rel.Environments[env]; !ok {
+		return nil, unknown("environment", env, "release "+rel.Version+" of "+rel.Service, slices.Sorted(maps.Keys(rel.Environments)))
+	}
+	project, err := inv.policyProject()
+	if err != nil {
+		return nil, err
+	}
+	if len(seal.Policies(project, rel, env)) == 0 {
+		return nil, fault.New(fault.Usage, "verify release "+rel.Version, "neither sluice.yaml nor the release says what is required in %s", env).
+			WithHint("write verify: into sluice.yaml")
+	}
+	return b.Verify(ctx, project, rel, ref, env)
+}
+
 // sealSummary prints what lies beside a release and what the scans found.
 func sealSummary(w io.Writer, r seal.Report) {
 	for _, name := range slices.Sorted(maps.Keys(r.Scans)) {

@@ -101,3 +101,25 @@ func TestBuildSaysWhatWasSealed(t *testing.T) {
 		t.Errorf("document: %+v", doc.Seal)
 	}
 }
+
+func TestReleaseVerifyAsksByPolicy(t *testing.T) {
+	w := newWorld(t)
+	w.must(0, "build", "--version", "1.0.0")
+	if r := w.must(2, "release", "verify", "calculator:1.0.0", "--env", "prod"); !strings.Contains(r.stderr, "what is required in prod") {
+		t.Errorf("without a policy: %s", r.stderr)
+	}
+	w.must(2, "release", "verify", "calculator:1.0.0", "--env", "prd")
+	release := w.releases["calculator:1.0.0"]
+	prod := release.Environments["prod"]
+	prod.Verify = &v1alpha1.Verification{}
+	release.Environments["prod"] = prod
+	w.verify = func(*v1alpha1.Project, *v1alpha1.Release, string) ([]seal.Proof, error) {
+		return []seal.Proof{{Name: "release", Signer: "SHA256:abc", Builder: "b", Commit: "c"}}, nil
+	}
+	if r := w.must(0, "release", "verify", "calculator:1.0.0", "--env", "prod"); !strings.Contains(r.stdout, "release is signed by SHA256:abc, built by b from c\n") {
+		t.Errorf("stdout: %s", r.stdout)
+	}
+	w.verify = refuse
+	w.must(3, "release", "verify", "calculator:1.0.0", "--env", "prod")
+	w.must(0, "release", "verify", "calculator:1.0.0")
+}

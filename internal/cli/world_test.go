@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/gate"
 	"github.com/sluice-dev/sluice/internal/gate/gatetest"
 	"github.com/sluice-dev/sluice/internal/plan"
+	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/seal"
 	"github.com/sluice-dev/sluice/internal/store"
@@ -67,6 +68,8 @@ type world struct {
 	verify func(project *v1alpha1.Project, release *v1alpha1.Release, environment string) ([]seal.Proof, error)
 	// sealed is what builds report.
 	sealed seal.Report
+	// damage is what is wrong with releases in the registry.
+	damage string
 	// environment of the process.
 	environment map[string]string
 }
@@ -182,7 +185,7 @@ func (b *backend) ref(release *v1alpha1.Release) v1alpha1.ReleaseRef {
 func (b *backend) Release(_ context.Context, name string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
 	for short, release := range b.releases {
 		ref := b.ref(release)
-		if name == short || name == ref.Ref || name == release.Service+"@"+ref.Digest {
+		if name == short || name == ref.Ref || strings.HasSuffix(name, "/"+release.Service+"@"+ref.Digest) || name == release.Service+"@"+ref.Digest {
 			return release, ref, nil
 		}
 	}
@@ -193,6 +196,32 @@ func (b *backend) Release(_ context.Context, name string) (*v1alpha1.Release, v1
 func (b *backend) Load(ctx context.Context, ref v1alpha1.ReleaseRef) (*v1alpha1.Release, error) {
 	release, _, err := b.Release(ctx, ref.Ref)
 	return release, err
+}
+
+// Promote is a fake that only says where the copy would lie.
+func (b *backend) Promote(_ context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
+	if prefix := rel.Environments[environment].Registry; prefix != "" {
+		ref.Ref = prefix + "/" + rel.Service + "@" + ref.Digest
+	}
+	return rel, ref, nil
+}
+
+func (b *backend) Releases(_ context.Context, service string) ([]release.Entry, error) {
+	entries := []release.Entry{}
+	for _, rel := range b.releases {
+		if rel.Service == service {
+			entries = append(entries, release.Entry{Version: rel.Version, Ref: b.ref(rel).Ref, Digest: b.ref(rel).Digest})
+		}
+	}
+	return entries, nil
+}
+
+func (b *backend) Parts(_ context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error) {
+	part := release.Part{Name: "release", Ref: ref.Ref, Referrers: map[string]int{"application/vnd.example.seal": 2}}
+	if verify {
+		part.Referrers, part.Manifests, part.Blobs, part.Bytes, part.Error = nil, 1, 2, 1234, b.damage
+	}
+	return []release.Part{part, {Name: "chart", Ref: rel.Chart}}, nil
 }
 
 func (b *backend) Open(_ context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error) {

@@ -17,6 +17,9 @@ func (v *validator) environment(name string, e v1alpha1.Environment) {
 	}
 	v.after(path, name, e.After)
 	v.cluster(child(path, "cluster"), e.Cluster)
+	if v.positions.has(child(path, "registry")) {
+		v.registry(child(path, "registry"), e.Registry)
+	}
 	if v.positions.has(child(path, "namespace")) {
 		v.label(child(path, "namespace"), e.Namespace)
 	}

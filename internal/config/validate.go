@@ -56,7 +56,7 @@ func (v *validator) project() {
 	v.constant("apiVersion", p.APIVersion, v1alpha1.APIVersion)
 	v.constant("kind", p.Kind, v1alpha1.KindProject)
 	v.label("name", p.Name)
-	v.registry(p.Registry)
+	v.registry("registry", p.Registry)
 	if len(p.Services) == 0 {
 		v.report("services", "", "needs at least one service")
 	}
@@ -108,16 +108,16 @@ func (v *validator) matches(pattern, s string) bool {
 	return v.patterns[pattern].MatchString(s)
 }
 
-func (v *validator) registry(s string) {
+func (v *validator) registry(path, s string) {
 	const example = "write it as host[:port]/path, for example localhost:5000/calculator"
 	form := regexp.MustCompile(`^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0-9]+)?(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*$`)
 	switch {
 	case strings.Contains(s, "://"):
-		v.report("registry", example, "%q has a scheme", s)
+		v.report(path, example, "%q has a scheme", s)
 	case strings.Contains(s, "@"):
-		v.report("registry", example+"; credentials come from `docker login` and the like", "has an @, which no registry has")
+		v.report(path, example+"; credentials come from `docker login` and the like", "has an @, which no registry has")
 	case !form.MatchString(s):
-		v.report("registry", example, "%q is no OCI repository prefix", s)
+		v.report(path, example, "%q is no OCI repository prefix", s)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -41,16 +42,16 @@ func encode(rel v1alpha1.Release) (registry.Artifact, error) {
 		Type:   ArtifactType,
 		Config: registry.Blob{MediaType: ArtifactType, Data: config},
 		Annotations: map[string]string{
-			"org.opencontainers.image.title":   rel.Service,
-			"org.opencontainers.image.version": rel.Version,
+			"org.opencontainers.image.title": rel.Service,
+			versionAnnotation:                rel.Version,
 		},
 	}
 	if rel.Source.Commit != "" {
-		a.Annotations["org.opencontainers.image.revision"] = rel.Source.Commit
+		a.Annotations[revisionAnnotation] = rel.Source.Commit
 	}
 	if !rel.Source.Time.IsZero() {
 		// The commit's time, not today's: the digest must not depend on when it was built.
-		a.Annotations["org.opencontainers.image.created"] = rel.Source.Time.UTC().Format(time.RFC3339)
+		a.Annotations[createdAnnotation] = rel.Source.Time.UTC().Format(time.RFC3339)
 	}
 	for _, name := range keys(rel.Files) {
 		a.Layers = append(a.Layers, registry.Blob{MediaType: ValuesType, Title: name, Data: rel.Files[name]})
@@ -66,7 +67,7 @@ func chartArtifact(c build.Chart) registry.Artifact {
 	}
 }
 
-// Load pulls a release with its values files and its chart. It fails with fault.NotFound where the release does not exist, with
+// Load pulls a release with its values files and its chart. A release that was copied names its parts where they lie beside it. It fails with fault.NotFound where the release does not exist, with
 // fault.Usage where the reference names something else, and with fault.Fatal where the release is incomplete, altered, or written by a version of sluice that this one does not understand.
 func Load(ctx context.Context, reg registry.Registry, ref string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
 	op := "load release " + ref
@@ -82,6 +83,8 @@ func Load(ctx context.Context, reg registry.Registry, ref string) (*v1alpha1.Rel
 	if err != nil {
 		return nil, v1alpha1.ReleaseRef{}, wrap(op, err)
 	}
+	home, _, _ := strings.Cut(pinned, "@")
+	relocate(rel, home)
 	chart, _, err := pull(ctx, reg, "load the chart of release "+ref, rel.Chart)
 	if fault.Is(err, fault.NotFound) {
 		// The release exists, so this is not "no such release": it is a release that was taken apart.

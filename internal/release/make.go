@@ -23,6 +23,8 @@ type Maker struct {
 	Charts   build.Packer
 	Sources  build.Sources
 	Registry registry.Registry
+	// Shelf is the same registry, asked for images that were built from the same inputs. Default: every image is built.
+	Shelf Shelf
 	// Seal scans, describes and signs what was made. Nil: nothing does.
 	Seal *seal.Sealer
 	// Limit is how many images are built at once. Default: the number of processors.
@@ -39,6 +41,8 @@ type MakeRequest struct {
 	Version string
 	// Source is what the release says it was built from. Default: what source control says.
 	Source v1alpha1.Source
+	// Rebuild builds also what was built from the same inputs before, and says how it differs.
+	Rebuild bool
 	// Progress takes one line for people per thing begun or done; never called concurrently. Default: nowhere.
 	Progress func(string)
 }
@@ -70,17 +74,21 @@ func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release
 	if err != nil {
 		return rel, ref, err
 	}
+	known, err := m.lookUp(ctx, req, rel, names)
+	if err != nil {
+		return rel, ref, err
+	}
 	work, err := os.MkdirTemp("", "sluice-build-")
 	if err != nil {
 		return rel, ref, fault.Wrap(fault.Internal, "make a folder for the images", err)
 	}
 	defer os.RemoveAll(work)
 
-	layouts, err := m.buildImages(ctx, req, rel, work)
+	layouts, err := m.buildImages(ctx, req, rel, known, work)
 	if err != nil {
 		return rel, ref, err
 	}
-	if err := m.pushParts(ctx, req, names, layouts, &rel); err != nil {
+	if err := m.pushParts(ctx, req, names, layouts, known, &rel); err != nil {
 		return rel, ref, err
 	}
 	making, err := m.seal(ctx, req, names.release, layouts, work, &rel)
@@ -134,10 +142,13 @@ func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release)
 }
 
 // buildImages builds every image, a limited number at once. The first failure stops the others.
-func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel v1alpha1.Release, work string) (map[string]build.Layout, error) {
+func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel v1alpha1.Release, known *known, work string) (map[string]build.Layout, error) {
 	layouts := map[string]build.Layout{}
 	var mu sync.Mutex
 	err := m.each(ctx, keys(rel.Spec.Images), func(ctx context.Context, name string) error {
+		if known.reuse(req, name) {
+			return nil
+		}
 		image := rel.Spec.Images[name]
 		kind, from := builderOf(image)
 		builder, ok := m.Builders[kind]
@@ -161,10 +172,13 @@ func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel v1alpha1.R
 }
 
 // pushParts pushes everything that the release will name, and names it.
-func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, layouts map[string]build.Layout, rel *v1alpha1.Release) error {
+func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, layouts map[string]build.Layout, known *known, rel *v1alpha1.Release) error {
 	var mu sync.Mutex
 	rel.Images = map[string]string{}
 	err := m.each(ctx, keys(layouts), func(ctx context.Context, name string) error {
+		if err := m.explain(ctx, req, name, p.images[name], layouts[name], known); err != nil {
+			return err
+		}
 		ref, err := m.Registry.PushLayout(ctx, layouts[name].Path, p.images[name], Tag(rel.Version))
 		if err != nil {
 			return err
@@ -174,11 +188,14 @@ func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, layo
 		}
 		req.Progress("pushed " + ref)
 		mu.Lock()
-		defer mu.Unlock()
 		rel.Images[name] = ref
-		return nil
+		mu.Unlock()
+		return m.remember(ctx, name, p.images[name], ref, known, rel)
 	})
 	if err != nil {
+		return err
+	}
+	if err := m.nameFound(ctx, req, p, known, rel); err != nil {
 		return err
 	}
 	rel.ChartArchive = p.chart.Archive

@@ -27,6 +27,8 @@ const prefix = "memory.test:5000/shop"
 // builder is a fake that writes an image whose content is the request's folder and name.
 type builder struct {
 	fail map[string]error
+	// salt makes other images of the same.
+	salt string
 
 	mu     sync.Mutex
 	built  []string
@@ -57,7 +59,7 @@ func (b *builder) Build(ctx context.Context, req build.Request, dir string) (bui
 		return build.Layout{}, err
 	}
 	path := filepath.Join(dir, req.Name)
-	digest, err := registrytest.PutLayout(path, req.Image.Ko+" "+req.Name)
+	digest, err := registrytest.PutLayout(path, req.Image.Ko+" "+req.Name+b.salt)
 	return build.Layout{Path: path, Digest: digest}, err
 }
 

@@ -2,6 +2,12 @@ package release_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"testing"
 	"time"
 
@@ -14,6 +20,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/sbom"
 	"github.com/sluice-dev/sluice/internal/scan"
 	"github.com/sluice-dev/sluice/internal/seal"
+	"github.com/sluice-dev/sluice/internal/sign/sigstore"
 )
 
 // located is a fake of source control that knows where the repository is.
@@ -137,5 +144,37 @@ func TestWhereTheSourcesComeFrom(t *testing.T) {
 				t.Errorf("sources %+v", s)
 			}
 		})
+	}
+}
+
+// TestWhatNobodyVouchesForIsBuilt: a build that signs takes from the registry only what it signed before.
+func TestWhatNobodyVouchesForIsBuilt(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := sigstore.NewSigner(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, dir := shop(t)
+	reg := &registrytest.Memory{}
+	for i, want := range []int{2, 2, 0} {
+		b := &builder{}
+		m := sealed(reg, clean(), nil)
+		m.Builders, m.Shelf, m.Seal.Verifier = map[string]build.Builder{"ko": knowing{b, build.Inputs{"sources": "one"}, nil}}, reg, sigstore.Verifier{}
+		if i > 0 {
+			m.Seal.Signer = signer
+		}
+		if _, _, err := m.Make(t.Context(), release.MakeRequest{Project: project, Service: "shop", Dir: dir, Version: fmt.Sprintf("1.%d.0", i)}); err != nil {
+			t.Fatal(err)
+		}
+		if len(b.built) != want {
+			t.Errorf("build %d built %v", i, b.built)
+		}
 	}
 }

@@ -26,7 +26,8 @@ const (
 
 // image attaches the bills of materials of an image, and seals it.
 func (s *Sealer) image(ctx context.Context, m Making, name string) error {
-	ref, spec, layout := m.Release.Images[name], m.Release.Spec.Images[name], m.Layouts[name]
+	ref, spec := m.Release.Images[name], m.Release.Spec.Images[name]
+	layout, built := m.Layouts[name]
 	predicate := s.predicate(m, provenance.Parameters{Image: name})
 	var err error
 	if predicate.Definition.Parameters.Spec, err = json.Marshal(spec); err != nil {
@@ -35,15 +36,18 @@ func (s *Sealer) image(ctx context.Context, m Making, name string) error {
 	if spec.Base != "" {
 		predicate.Definition.Dependencies = append(predicate.Definition.Dependencies, pinned("base image", spec.Base))
 	}
-	if layout == "" {
-		// It was found in the registry instead of built. It keeps what the build that made it said of it, as that is the truth, and
-		// need not be fetched to be described again.
-		there, err := s.beside(ctx, ref, func(have provenance.Predicate) bool { return alike(have, predicate) })
-		if err != nil {
+	if !built {
+		// It was found in the registry. It keeps what the build that made it said of it, as that is the truth, and need not be fetched
+		// to be described again.
+		there, err := s.found(ctx, ref, predicate.Definition.Parameters)
+		switch {
+		case err != nil:
 			return fault.Wrap(fault.KindOf(err), "seal "+ref, err)
-		}
-		if there.provenance != nil {
+		case there.provenance != nil:
 			return s.complete(ctx, ref, predicate, there)
+		case s.Signer != nil:
+			return fault.New(fault.Refused, "seal "+ref, "it was found in the registry, and no provenance by the signing key says that it was built here").
+				WithHint("`sluice build --rebuild` builds it")
 		}
 	}
 	if predicate.Run.Byproducts, err = s.describe(ctx, name, sbom.Request{Layout: layout, Reference: ref, Base: spec.Base, Time: m.Release.Source.Time}); err != nil {
@@ -217,10 +221,13 @@ func equal(a, b provenance.Predicate) bool {
 	return reflect.DeepEqual(canonical(a), canonical(b))
 }
 
-// alike says that both are builds of the same thing by the same builder, of whatever commit.
-func alike(a, b provenance.Predicate) bool {
-	x, y := a.Definition.Parameters, b.Definition.Parameters
-	return a.Run.Builder.ID == b.Run.Builder.ID && a.Definition.BuildType == b.Definition.BuildType && x.Service == y.Service && x.Image == y.Image
+// found is what lies beside an image that this run did not build: provenance counts that says that the same image of the same service
+// was built by the same builder, of whatever commit.
+func (s *Sealer) found(ctx context.Context, ref string, what provenance.Parameters) (sealed, error) {
+	return s.beside(ctx, ref, func(have provenance.Predicate) bool {
+		said := have.Definition.Parameters
+		return have.Run.Builder.ID == s.Run.Builder && have.Definition.BuildType == provenance.BuildType && said.Service == what.Service && said.Image == what.Image
+	})
 }
 
 // canonical is a predicate as JSON reads it, so that nil and empty are the same.
@@ -237,11 +244,9 @@ func canonical(p provenance.Predicate) any {
 }
 
 func (s *Sealer) attached(a Attachment) {
-	// An image that two names share is sealed once.
-	if slices.ContainsFunc(s.report.Attachments, func(b Attachment) bool { return b.Ref == a.Ref }) {
-		return
-	}
+	s.mu.Lock()
 	s.report.Attachments = append(s.report.Attachments, a)
+	s.mu.Unlock()
 	if !a.Kept {
 		s.note(fmt.Sprintf("attached %s to %s", a.Kind, a.Subject))
 	}

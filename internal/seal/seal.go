@@ -2,9 +2,11 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -35,16 +37,21 @@ type Sealer struct {
 	Run     provenance.Environment
 	Version string
 	Now     func() time.Time
-	// Note takes one line for people per thing done. Default: nowhere.
+	// Note takes one line for people per thing done; never called concurrently. Default: nowhere.
 	Note func(line string)
 
+	mu     sync.Mutex
 	report Report
 }
+
+// atOnce is how many images are sealed at once: that is mostly waiting for the registry.
+const atOnce = 8
 
 // Making is a release in the making.
 type Making struct {
 	Release *v1alpha1.Release
-	// Layouts are folders in OCI image layout by the image's name; an image without one is only in the registry.
+	// Layouts of the images that were built, by name: folders in OCI image layout, "" where the builder pushed the image itself. Images
+	// that are not among them were found in the registry.
 	Layouts map[string]string
 	// Work is a folder for what is needed in between.
 	Work string
@@ -80,12 +87,29 @@ type Report struct {
 	Scans map[string]Scanned `json:"scans,omitempty"`
 }
 
-// Report is what has been done so far.
+// Report is what has been done so far, in the order of subjects.
 func (s *Sealer) Report() Report {
 	if s == nil {
 		return Report{}
 	}
-	return s.report
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	report := s.report
+	report.Attachments = slices.Clone(report.Attachments)
+	slices.SortStableFunc(report.Attachments, func(a, b Attachment) int {
+		return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Kind, b.Kind))
+	})
+	return report
+}
+
+// Vouches says whether an image that lies in the registry may be taken for one that was built here. Where builds are signed, it may by
+// provenance that the run's own key signed: else whoever may push could have anything signed by leaving it where builds look.
+func (s *Sealer) Vouches(ctx context.Context, ref, service, image string) (bool, error) {
+	if s == nil || s.Signer == nil {
+		return true, nil
+	}
+	there, err := s.found(ctx, ref, provenance.Parameters{Service: service, Image: image})
+	return there.provenance != nil, err
 }
 
 // Images scans the images that the release names, and seals them and the chart. It comes after they were pushed and before the release
@@ -100,12 +124,32 @@ func (s *Sealer) Images(ctx context.Context, m Making) error {
 	if err := s.introduce(); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Release.Images)) {
-		if err := s.image(ctx, m, name); err != nil {
+	if err := s.images(ctx, m); err != nil {
+		return err
+	}
+	return s.seal(ctx, m.Release.Chart, s.predicate(m, provenance.Parameters{Chart: m.Release.Spec.Chart}))
+}
+
+// images seals every image, a limited number at once; the first failure in the order of names is the one that is told.
+func (s *Sealer) images(ctx context.Context, m Making) error {
+	names := slices.Sorted(maps.Keys(m.Release.Images))
+	errs := make([]error, len(names))
+	places := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			errs[i] = s.image(ctx, m, name)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
 			return err
 		}
 	}
-	return s.seal(ctx, m.Release.Chart, s.predicate(m, provenance.Parameters{Chart: m.Release.Spec.Chart}))
+	return nil
 }
 
 // Release seals the release itself, which binds everything that it names by digest. It comes last.
@@ -132,6 +176,8 @@ func (s *Sealer) introduce() error {
 }
 
 func (s *Sealer) note(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.Note != nil {
 		s.Note(line)
 	}

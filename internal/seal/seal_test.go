@@ -34,7 +34,7 @@ func TestEverythingIsSealed(t *testing.T) {
 	w.signer = newKey(t)
 	report := w.seal(w.release, w.ref)
 	want := map[string]string{
-		prefix + "/cart/web":         "sbom provenance signature ",
+		prefix + "/cart/web":         "provenance sbom signature ",
 		prefix + "/cart/charts/cart": "provenance signature ",
 		prefix + "/cart":             "provenance signature ",
 	}
@@ -90,6 +90,34 @@ func TestFoundImageKeepsItsProvenance(t *testing.T) {
 	w.seal(w.release, w.ref)
 	if after := len(w.bundles(w.release.Images["web"])); after != before {
 		t.Errorf("%d statements became %d", before, after)
+	}
+}
+
+// TestNothingForeignIsSigned: whoever may push could otherwise leave an image where builds look for one, and have it signed.
+func TestNothingForeignIsSigned(t *testing.T) {
+	w := newWorld(t)
+	w.signer = newKey(t)
+	delete(w.layouts, "web")
+	ref, before := w.release.Images["web"], w.beside()
+	if ok, err := w.sealer().Vouches(t.Context(), ref, "cart", "web"); ok || err != nil {
+		t.Errorf("unsigned: %t, %v", ok, err)
+	}
+	err := w.sealer().Images(t.Context(), seal.Making{Release: w.release, Layouts: w.layouts})
+	if !fault.Is(err, fault.Refused) || !strings.Contains(fault.HintOf(err), "--rebuild") || w.beside() != before {
+		t.Errorf("it gave %v", err)
+	}
+	mine := w.signer
+	w.signer, w.layouts["web"] = newKey(t), ""
+	w.seal(w.release, w.ref)
+	for _, c := range []struct {
+		signer         sign.Signer
+		service, image string
+		want           bool
+	}{{w.signer, "cart", "web", true}, {w.signer, "cart", "other", false}, {w.signer, "payments", "web", false}, {mine, "cart", "web", false}, {nil, "payments", "x", true}} {
+		w.signer = c.signer
+		if ok, err := w.sealer().Vouches(t.Context(), ref, c.service, c.image); ok != c.want || err != nil {
+			t.Errorf("%s %s: %t, %v", c.service, c.image, ok, err)
+		}
 	}
 }
 
