@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// bed is the local cluster, the binary and a folder with the test service's sources.
+// bed is the binary and an empty folder; with the local cluster also where that is, and the folder holds the test service's sources.
 type bed struct {
 	bin, root, dir string
 	repository     string   // new in each run: a version that exists with another content is refused
@@ -23,30 +23,42 @@ type bed struct {
 	Entries        []string `json:"entryURLs"`
 }
 
-func newBed(ctx context.Context) (*bed, error) {
+func newBed(ctx context.Context, cluster bool) (*bed, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
 	b := &bed{root: root, bin: filepath.Join(root, "bin", "sluice")}
-	out, err := exec.CommandContext(ctx, b.bin, "local", "status", "-o", "json").Output()
-	if err != nil {
-		return nil, fmt.Errorf("no local cluster (run it with make bench): %w", err)
-	}
-	if err := json.Unmarshal(out, b); err != nil {
-		return nil, fmt.Errorf("sluice local status: %w", err)
-	}
-	if len(b.Entries) == 0 {
-		return nil, fmt.Errorf("the local cluster has no entry point: %s", out)
-	}
-	b.repository = fmt.Sprintf("%s/bench-%d", b.Registry, time.Now().Unix())
 	if b.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
 		return nil, err
 	}
-	if err := os.CopyFS(b.dir, os.DirFS(filepath.Join(root, "test", "e2e", "testdata"))); err != nil {
+	if cluster {
+		err = b.join(ctx)
+	}
+	if err != nil {
+		b.close()
 		return nil, err
 	}
-	return b, os.WriteFile(filepath.Join(b.dir, "go.mod"), []byte("module example.com/app\n\ngo 1.26\n"), 0o644)
+	return b, nil
+}
+
+// join finds the local cluster and lays out the test service.
+func (b *bed) join(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, b.bin, "local", "status", "-o", "json").Output()
+	if err != nil {
+		return fmt.Errorf("no local cluster (run it with make bench): %w", err)
+	}
+	if err := json.Unmarshal(out, b); err != nil {
+		return fmt.Errorf("sluice local status: %w", err)
+	}
+	if len(b.Entries) == 0 {
+		return fmt.Errorf("the local cluster has no entry point: %s", out)
+	}
+	b.repository = fmt.Sprintf("%s/bench-%d", b.Registry, time.Now().Unix())
+	if err := os.CopyFS(b.dir, os.DirFS(filepath.Join(b.root, "test", "e2e", "testdata"))); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(b.dir, "go.mod"), []byte("module example.com/app\n\ngo 1.26\n"), 0o644)
 }
 
 func (b *bed) close() { _ = os.RemoveAll(b.dir) }

@@ -1,4 +1,4 @@
-// Command bench prints the figures that the docs quote, one line each: bench <name> <value> <unit>. It needs the local cluster and judges nothing.
+// Command bench prints the figures that the docs quote, one line each: bench <name> <value> <unit>. Most need the local cluster; it judges nothing.
 package main
 
 import (
@@ -7,22 +7,27 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 )
 
 // bench is one measurement; it may print several figures.
 type bench struct {
 	name string
-	run  func(ctx context.Context, b *bed) error
+	// cluster says that it needs the local cluster.
+	cluster bool
+	run     func(ctx context.Context, b *bed) error
 }
 
 func benches() []bench {
 	return []bench{
-		{"size", binarySize},
-		{"deploy", deployAgainstHelm},
-		{"requests", requestsPerRollout},
-		{"shift", shiftBack},
-		{"demo", demoWarm},
+		{"size", false, binarySize},
+		{"noop", false, buildNothing},
+		{"promote", false, promoteWithinARegistry},
+		{"deploy", true, deployAgainstHelm},
+		{"requests", true, requestsPerRollout},
+		{"shift", true, shiftBack},
+		{"demo", true, demoWarm},
 	}
 }
 
@@ -36,20 +41,23 @@ func main() {
 }
 
 func run(ctx context.Context, names []string) error {
+	var known []string
+	wanted := benches()
+	for _, b := range wanted {
+		known = append(known, b.name)
+	}
 	for _, name := range names {
-		if !slices.ContainsFunc(benches(), func(b bench) bool { return b.name == name }) {
-			return fmt.Errorf("there is no bench %q; there are size, deploy, requests, shift and demo", name)
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("there is no bench %q; there are %s", name, strings.Join(known, ", "))
 		}
 	}
-	b, err := newBed(ctx)
+	wanted = slices.DeleteFunc(wanted, func(b bench) bool { return len(names) > 0 && !slices.Contains(names, b.name) })
+	b, err := newBed(ctx, slices.ContainsFunc(wanted, func(b bench) bool { return b.cluster }))
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	for _, bench := range benches() {
-		if len(names) > 0 && !slices.Contains(names, bench.name) {
-			continue
-		}
+	for _, bench := range wanted {
 		if err := bench.run(ctx, b); err != nil {
 			return fmt.Errorf("%s: %w", bench.name, err)
 		}
