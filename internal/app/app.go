@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
 )
 
@@ -35,6 +36,7 @@ type Options struct {
 // App holds what was opened. It is not safe for concurrent use.
 type App struct {
 	o       Options
+	oci     *oci.Registry
 	closers []func() error
 }
 
@@ -46,7 +48,7 @@ func New(o Options) *App {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &App{o: o}
+	return &App{o: o, oci: oci.New(oci.Options{})}
 }
 
 // Close closes what was opened, the last one first.
