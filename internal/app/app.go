@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/seal"
 )
@@ -40,6 +41,7 @@ type Options struct {
 // App holds what was opened. It is not safe for concurrent use.
 type App struct {
 	o       Options
+	oci     *oci.Registry
 	closers []func() error
 	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
 	loaded map[string]*v1alpha1.Release
@@ -56,7 +58,7 @@ func New(o Options) *App {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &App{o: o, loaded: map[string]*v1alpha1.Release{}}
+	return &App{o: o, oci: oci.New(oci.Options{}), loaded: map[string]*v1alpha1.Release{}}
 }
 
 // Close closes what was opened, the last one first.

@@ -123,4 +123,4 @@ func (a *App) Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.Rel
 	return release.Parts(ctx, a.registry(), rel, ref)
 }
 
-func (a *App) registry() *oci.Registry { return oci.New(oci.Options{}) }
+func (a *App) registry() *oci.Registry { return a.oci }

@@ -85,6 +85,11 @@ func TestProblemsOfEnvironments(t *testing.T) {
 			"13:5: environments.dev.after: the path of a release is a cycle: dev after prod after dev; remove one of these links"}},
 		{"one namespace for two", "calculator-prod", "calculator-dev", []string{
 			"24:16: environments.prod.namespace: is the namespace of dev too, in the same cluster; give each environment its own namespace"}},
+		{"an environment's registry", "    namespace: calculator-prod", "    registry: registry.example.com/prod\n    namespace: calculator-prod", nil},
+		{"an environment's registry with a scheme", "    namespace: calculator-prod", "    registry: https://registry.example.com/prod\n    namespace: calculator-prod", []string{
+			`24:15: environments.prod.registry: "https://registry.example.com/prod" has a scheme; write it as host[:port]/path, for example localhost:5000/calculator`}},
+		{"an environment's registry that is empty", "    namespace: calculator-prod", "    registry: \"\"\n    namespace: calculator-prod", []string{
+			`24:15: environments.prod.registry: "" is no OCI repository prefix; write it as host[:port]/path, for example localhost:5000/calculator`}},
 		{"one namespace in two clusters", "{context: sluice-local}\n    namespace: calculator-prod", "{context: other}\n    namespace: calculator-dev", nil},
 		{"one namespace, one cluster by two contexts", both, strings.NewReplacer("sluice-local", "a, identity: https://api", "calculator-prod", "calculator-dev").Replace(
 			strings.Replace(both, "sluice-local", "b, identity: https://api", 1)), []string{

@@ -4,21 +4,17 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
@@ -31,6 +27,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/build/ko"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
+	"github.com/sluice-dev/sluice/test/distribution"
 )
 
 // Everything in this file is real: Go toolchain, Git, Helm's packer and client, and a registry over HTTP that fails every fifth request.
@@ -41,23 +38,15 @@ func realMaker() *release.Maker {
 	})
 	return &release.Maker{
 		Builders: map[string]build.Builder{"ko": ko.New(ko.Options{Base: reg.Descriptor})},
-		Charts:   chart.Packer{}, Sources: git.Git{}, Registry: reg,
+		Charts:   chart.Packer{}, Sources: git.Git{}, Registry: reg, Shelf: reg,
 	}
 }
 
 func serve(t *testing.T) string {
 	t.Helper()
-	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
-	var count atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if count.Add(1)%5 == 0 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		inner.ServeHTTP(w, r)
-	}))
+	server := distribution.Serve(distribution.Options{Referrers: true, Fault: distribution.Every(5, distribution.Answer(http.StatusServiceUnavailable))})
 	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
+	return server.Host
 }
 
 // checkedOut writes the project of shop with sources and commits it, always as the same commit.

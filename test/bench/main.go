@@ -23,6 +23,8 @@ func benches() []bench {
 	return []bench{
 		{"size", false, binarySize},
 		{"plan", false, planMonorepo},
+		{"noop", false, buildNothing},
+		{"promote", false, promoteWithinARegistry},
 		{"deploy", true, deployAgainstHelm},
 		{"requests", true, requestsPerRollout},
 		{"shift", true, shiftBack},

@@ -107,10 +107,7 @@ func (t *tree) replaced(dir string, replaces []*modfile.Replace) error {
 		if !modfile.IsDirectoryPath(r.New.Path) {
 			continue
 		}
-		folder := filepath.FromSlash(r.New.Path)
-		if !filepath.IsAbs(folder) {
-			folder = filepath.Join(dir, folder)
-		}
+		folder := within(dir, r.New.Path)
 		if exists(filepath.Join(folder, "go.mod")) {
 			if err := t.module(filepath.Join(folder, "go.mod")); err != nil {
 				return err
@@ -136,15 +133,19 @@ func (t *tree) workspace(gowork string) error {
 		return err
 	}
 	for _, use := range parsed.Use {
-		folder := filepath.FromSlash(use.Path)
-		if !filepath.IsAbs(folder) {
-			folder = filepath.Join(dir, folder)
-		}
-		if err := t.module(filepath.Join(folder, "go.mod")); err != nil {
+		if err := t.module(filepath.Join(within(dir, use.Path), "go.mod")); err != nil {
 			return err
 		}
 	}
 	return t.replaced(dir, parsed.Replace)
+}
+
+// within is a folder that a file in dir names.
+func within(dir, name string) string {
+	if folder := filepath.FromSlash(name); filepath.IsAbs(folder) {
+		return folder
+	}
+	return filepath.Join(dir, filepath.FromSlash(name))
 }
 
 // together takes a file, and another where it exists.

@@ -188,3 +188,35 @@ func TestCredentialsMayBeForOneRegistryOnly(t *testing.T) {
 		t.Errorf("copying without credentials gave %v, hint %q", err, fault.HintOf(err))
 	}
 }
+
+func TestOneTokenServesTheQuestionsOfOneRepository(t *testing.T) {
+	var tokens, all atomic.Int64
+	guard := &distribution.Tokens{User: "robot", Password: "s3cret"}
+	server := start(t, distribution.Options{Auth: guard.Auth, Fault: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			all.Add(1)
+			if r.URL.Path == "/oauth2/token" {
+				tokens.Add(1)
+			}
+			next.ServeHTTP(w, r)
+		})
+	}})
+	o := fast()
+	o.Keychain = authn.DefaultKeychain
+	docker(t, server.Host, "robot", "s3cret", "")
+	r := oci.New(o)
+	ref, err := r.Push(t.Context(), registrytest.Sample("x"), server.Host+"/x", "1.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens.Store(0)
+	all.Store(0)
+	for range 5 {
+		if _, err := r.Describe(t.Context(), ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tokens.Load() > 1 || all.Load() > 7 {
+		t.Errorf("five questions took %d requests and %d tokens", all.Load(), tokens.Load())
+	}
+}

@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -53,7 +54,7 @@ func classifyAnswer(op, host string, answer *transport.Error) error {
 	case isDenied(answer):
 		return fault.New(fault.Unreachable, op, "the registry refuses the credentials: %w", answer).
 			WithHint("log in with `docker login %s` (for an Azure registry `az acr login`), with an account that may push there", host)
-	case code == http.StatusInsufficientStorage:
+	case isFull(answer):
 		return fault.New(fault.Fatal, op, "the registry is full: %w", answer).WithHint("free some of its space")
 	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		return fault.New(fault.Unreachable, op, "the registry is not available, tried repeatedly: %w", answer)
@@ -68,6 +69,14 @@ func isDenied(answer *transport.Error) bool {
 	return answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden ||
 		slices.ContainsFunc(answer.Errors, func(d transport.Diagnostic) bool {
 			return d.Code == transport.UnauthorizedErrorCode || d.Code == transport.DeniedErrorCode
+		})
+}
+
+// isFull says that the registry has no space left; some say it with the status of an internal error, and the system's words for it.
+func isFull(answer *transport.Error) bool {
+	return answer.StatusCode == http.StatusInsufficientStorage ||
+		answer.StatusCode >= http.StatusInternalServerError && slices.ContainsFunc(answer.Errors, func(d transport.Diagnostic) bool {
+			return strings.Contains(d.Message+fmt.Sprint(d.Detail), "no space left")
 		})
 }
 

@@ -45,6 +45,8 @@ type Options struct {
 type Registry struct {
 	o         Options
 	transport http.RoundTripper
+	// puller keeps the token of each repository that was read from: asking for one anew costs two requests each time.
+	puller *remote.Puller
 	// attaching is held while the index of a subject's referrers is read and written, which registries without the referrers API
 	// leave to their clients.
 	attaching sync.Mutex
@@ -62,7 +64,10 @@ func New(o Options) *Registry {
 	if o.UserAgent == "" {
 		o.UserAgent = "sluice"
 	}
-	return &Registry{o: o, transport: newTransport(o.Backoff)}
+	r := &Registry{o: o, transport: newTransport(o.Backoff)}
+	// Without options that contradict each other it cannot fail; without it, everything takes longer.
+	r.puller, _ = remote.NewPuller(r.options(context.Background())...)
+	return r
 }
 
 // keychain says of a failure that it was about credentials.
@@ -78,13 +83,17 @@ func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
 }
 
 func (r *Registry) options(ctx context.Context) []remote.Option {
-	return []remote.Option{
+	options := []remote.Option{
 		remote.WithContext(ctx),
 		remote.WithTransport(r.transport),
 		remote.WithAuthFromKeychain(r.o.Keychain),
 		remote.WithRetryBackoff(r.o.Backoff),
 		remote.WithUserAgent(r.o.UserAgent),
 	}
+	if r.puller != nil {
+		options = append(options, remote.Reuse(r.puller))
+	}
+	return options
 }
 
 // nameOptions refuses references without host or tag, which would silently mean Docker Hub and latest.
