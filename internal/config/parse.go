@@ -19,7 +19,7 @@ import (
 const (
 	maxDepth  = 64
 	maxColumn = 512
-	maxTokens = 20_000
+	maxTokens = 50_000
 )
 
 // parse turns the text into the syntax tree of its only document.

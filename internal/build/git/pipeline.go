@@ -110,14 +110,14 @@ func within(folder, top string) bool {
 	if folder == "" {
 		return true
 	}
-	relative, err := filepath.Rel(real(folder), real(top))
+	relative, err := filepath.Rel(followed(folder), followed(top))
 	return err == nil && filepath.IsLocal(relative)
 }
 
-// real follows symbolic links as far as that is possible.
-func real(path string) string {
-	if followed, err := filepath.EvalSymlinks(path); err == nil {
-		return followed
+// followed follows symbolic links as far as that is possible.
+func followed(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
 	}
 	return path
 }
