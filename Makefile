@@ -7,10 +7,11 @@ SHELL := bash
 
 GO ?= go
 BENCH ?=
+FUZZTIME ?= 60s
 # e2e_packages are the packages of a module that hold tests against the local cluster.
 e2e_packages = $$(grep -rl --include='*_test.go' '^//go:build e2e' . | grep -v '^./local/' | xargs -r -n1 dirname | sort -u)
 
-.PHONY: help build test test-unit test-e2e lint generate demo bench fuzz clean FORCE
+.PHONY: help build test test-unit test-e2e ready lint generate demo bench fuzz clean FORCE
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +27,7 @@ bin/sluice-local: FORCE
 	@echo "==> bin/sluice-local"
 	cd local && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o ../$@ ./cmd/sluice-local
 
-test: lint test-unit test-e2e ## everything: lint, unit tests, and the end-to-end tests on the local cluster (as root)
+test: ready lint test-unit test-e2e ## everything: lint, unit tests, and the end-to-end tests on the local cluster (as root)
 
 test-unit: ## unit tests; they need no cluster, no root and no network
 	@echo "==> unit tests"
@@ -39,6 +40,10 @@ test-e2e: build ## the end-to-end tests only; starts the local cluster and leave
 	@echo "==> end-to-end tests"
 	$(GO) test -tags e2e -count=1 -p 1 -parallel 2 -timeout 70m -v $(e2e_packages)
 	cd local && $(GO) test -tags e2e -count=1 -p 1 -timeout 20m ./...
+
+# What the machine lacks is better known before minutes of building.
+ready: bin/sluice-local
+	@bin/sluice-local check
 
 # The cache is this clone's own: findings are kept with the path under which they were found.
 lint: export GOLANGCI_LINT_CACHE := $(CURDIR)/bin/.golangci-lint
@@ -55,19 +60,20 @@ generate: ## write what is generated: the JSON Schema of sluice.yaml, the CLI re
 	$(GO) generate ./internal/config ./internal/cli
 	$(GO) test ./internal/rollout -run TestArchitectureShowsTheTable -update -count=1
 
-demo: build ## release the calculator on the local cluster: good versions, bad versions, under load, with a summary (as root)
+demo: ready build ## release the calculator on the local cluster: good versions, bad versions, under load, with a summary (as root)
 	$(GO) run ./test/demo
 
 bin/helm: go.mod
 	@echo "==> bin/helm (the Helm of the version that Sluice uses, to compare with)"
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $@ helm.sh/helm/v4/cmd/helm
 
-bench: build bin/helm ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
+bench: ready build bin/helm ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
 	bin/sluice local up
 	$(GO) run ./test/bench $(BENCH)
 
-fuzz: ## look for panics in the decoders, a minute each
-	$(GO) test ./internal/config -run '^$$' -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 1s
+fuzz: ## look for panics in the decoders, FUZZTIME=60s each
+	@grep -rn --include='*_test.go' '^func Fuzz' . | sed -E 's|^([^:]*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z]+).*|\1 \2|' | while read -r package target; do \
+	  echo "==> $$package $$target"; $(GO) test $$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s; done
 
 clean: ## remove what was built here; the local cluster's own cache stays
 	rm -rf bin

@@ -14,10 +14,21 @@ type Project struct {
 	Services map[string]Service `json:"services"`
 	// Environments by name.
 	Environments map[string]Environment `json:"environments"`
+	// Signing says with which key releases are signed. Default: they are not.
+	Signing *Signing `json:"signing,omitempty"`
+	// Verify says what a release must prove before it may be deployed, in environments that do not say so themselves. Default: nothing.
+	Verify *Verification `json:"verify,omitempty"`
+	// Scan says how images are searched for vulnerabilities. Default: they are not.
+	Scan *Scan `json:"scan,omitempty"`
 }
 
 // Service is one deployable microservice: sources, images and one chart.
 type Service struct {
+	// Paths a change of which touches the service, beside what its own keys name (the folders of its images and its chart, the values files
+	// of the environments): files, folders and patterns, relative to sluice.yaml. `*` and `?` stand for parts of a name, `**` for any number of
+	// folders; a folder stands for all below it. A path behind a `!` is taken out again, also of what the other keys name; the last one that matches counts.
+	// Default: nothing more, and in a file with one service the whole folder of sluice.yaml.
+	Paths []string `json:"paths,omitempty"`
 	// Images by the name under which the chart's values refer to them.
 	Images map[string]Image `json:"images,omitempty"`
 	// Chart is the folder of the Helm chart, relative to sluice.yaml.
@@ -28,6 +39,9 @@ type Service struct {
 	SlotValues map[string]string `json:"slotValues,omitempty"`
 	// Shared names objects ("Kind/name") that both slots use and that exist once, in the Helm release <service>-shared.
 	Shared []string `json:"shared,omitempty"`
+	// PerSlot names volumes ("PersistentVolumeClaim/name") of which each slot may have its own, empty at first: caches and scratch space.
+	// A volume that is listed neither here nor under shared is refused with two slots, for the new version would start without its data.
+	PerSlot []string `json:"perSlot,omitempty"`
 }
 
 // Image says how one image is built. Exactly one builder is set.
@@ -61,6 +75,8 @@ type Environment struct {
 	Gates []Gate `json:"gates,omitempty"`
 	// Timeout is how long the deployment may take until its pods are ready. Default 5m.
 	Timeout Duration `json:"timeout,omitempty"`
+	// Verify says what a release must prove before it may come here, in place of what the project says.
+	Verify *Verification `json:"verify,omitempty"`
 }
 
 // Cluster names a Kubernetes cluster; the current context is never used by accident. Exactly one of context and inCluster is set.

@@ -18,6 +18,8 @@ type Release struct {
 	// Environments is the rest of the process: clusters, strategies, gates, steps.
 	Environments map[string]Environment `json:"environments"`
 	Source       Source                 `json:"source"`
+	// Scans is what the scan of each image found when the release was first made, by the image's name.
+	Scans map[string]ScanSummary `json:"scans,omitempty"`
 	// Files are the values files by their path, kept in the artifact as layers.
 	Files map[string][]byte `json:"-"`
 	// Unchanged are the images that were found and not built, by name, with the version that they were built for. Only the build that made

@@ -18,6 +18,9 @@ type Rollout struct {
 	DeployDigest string `json:"deployDigest"`
 	Plan         Plan   `json:"plan"`
 	Candidate    Slot   `json:"candidate"`
+	// By is who asked for the rollout, Reason what they gave as the reason.
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
 	// Back says that this rollout went back to an earlier release; a further rollback goes back from there.
 	Back bool `json:"back,omitempty"`
 	// Return is where a rollback goes; its zero value says that this is a first installation.

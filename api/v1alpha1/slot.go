@@ -1,5 +1,10 @@
 package v1alpha1
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Slot is a place for one copy of a service in an environment.
 type Slot string
 
@@ -67,4 +72,21 @@ func (s Split) Live() Slot {
 		}
 	}
 	return slot
+}
+
+// String writes a split for people, and on the routes it was written to: "blue 95 %, green 5 %, header → green".
+func (s Split) String() string {
+	var parts []string
+	for _, slot := range Slots() {
+		if s.Weights[slot] != 0 {
+			parts = append(parts, fmt.Sprintf("%s %d %%", slot, s.Weights[slot]))
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "nowhere")
+	}
+	if s.Header != SlotNone {
+		parts = append(parts, "header → "+string(s.Header))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // Options are what a run brings along.
@@ -25,12 +26,16 @@ type Options struct {
 	Registry string
 	// Rebuild builds also images that were built from the same inputs before.
 	Rebuild bool
+	// Version of the running sluice, for provenance.
+	Version string
 	// Log takes one line for people about what takes long.
 	Log func(line string)
 	// Announce and Observed are the machine's; see rollout.Options.
 	Announce func(ctx context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error
 	Observed func(r v1alpha1.Rollout, o rollout.Observation, d rollout.Decision)
-	Now      func() time.Time
+	// Sealed hears what a build scanned and attached, also where it failed.
+	Sealed func(seal.Report)
+	Now    func() time.Time
 }
 
 // App holds what was opened. It is not safe for concurrent use.
@@ -38,6 +43,8 @@ type App struct {
 	o       Options
 	oci     *oci.Registry
 	closers []func() error
+	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
+	loaded map[string]*v1alpha1.Release
 }
 
 // New fills in the defaults; it opens nothing.
@@ -45,10 +52,13 @@ func New(o Options) *App {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
+	if o.Sealed == nil {
+		o.Sealed = func(seal.Report) {}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &App{o: o, oci: oci.New(oci.Options{})}
+	return &App{o: o, oci: oci.New(oci.Options{}), loaded: map[string]*v1alpha1.Release{}}
 }
 
 // Close closes what was opened, the last one first.

@@ -3,13 +3,14 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/build/chart"
-	"github.com/sluice-dev/sluice/internal/build/git"
 	"github.com/sluice-dev/sluice/internal/build/ko"
 	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/rollout"
@@ -24,18 +25,26 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		project.Registry = a.o.Registry
 	}
 	registry := a.registry()
+	sealer, err := a.sealer(ctx, file, registry)
+	if err != nil {
+		return nil, v1alpha1.ReleaseRef{}, err
+	}
 	maker := &release.Maker{
 		Builders: map[string]build.Builder{"ko": ko.New(ko.Options{Base: registry.Descriptor})},
-		Charts:   chart.Packer{}, Sources: git.Git{}, Registry: registry, Shelf: registry,
+		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
+			return release.FetchChart(ctx, registry, reference)
+		}},
+		Sources: a.sources(), Registry: registry, Shelf: registry, Seal: sealer,
 	}
 	made, ref, err := maker.Make(ctx, release.MakeRequest{
 		Project: project, Service: service, Dir: file.Dir, Version: version, Rebuild: a.o.Rebuild, Progress: a.o.Log,
 	})
+	a.o.Sealed(sealer.Report())
 	if err != nil {
 		return nil, ref, err
 	}
 	// What is deployed is what the artifact says, also by the run that made it.
-	loaded, ref, err := release.Load(ctx, registry, ref.Ref)
+	loaded, ref, err := a.load(ctx, ref.Ref)
 	if err != nil {
 		return nil, ref, err
 	}
@@ -49,12 +58,31 @@ func (a *App) Release(ctx context.Context, name string) (*v1alpha1.Release, v1al
 	if err != nil {
 		return nil, v1alpha1.ReleaseRef{}, err
 	}
-	return release.Load(ctx, a.registry(), reference)
+	rel, ref, err := a.load(ctx, reference)
+	if err != nil {
+		return nil, ref, err
+	}
+	return rel, ref, meant(name, rel)
 }
 
-// Load fetches a release for the machine.
+// meant makes sure that a release is what it was asked for as: a signature covers what a release says of itself, and not under which
+// name somebody put it into a registry.
+func meant(name string, rel *v1alpha1.Release) error {
+	asked, _, _ := strings.Cut(name, "@")
+	service, tag, tagged := strings.Cut(asked, ":")
+	if strings.Contains(name, "/") || service == rel.Service && (!tagged || strings.ReplaceAll(tag, "_", "+") == rel.Version) {
+		return nil
+	}
+	return fault.New(fault.Refused, "find release "+name, "under that name lies version %s of %s", rel.Version, rel.Service).
+		WithHint("find out who pushed it; `sluice deploy %s@…` names a release by its digest", rel.Service)
+}
+
+// Load fetches a release for the machine, once.
 func (a *App) Load(ctx context.Context, ref v1alpha1.ReleaseRef) (*v1alpha1.Release, error) {
-	loaded, _, err := release.Load(ctx, a.registry(), ref.Ref)
+	if known, ok := a.loaded[ref.Ref]; ok {
+		return known, nil
+	}
+	loaded, _, err := a.load(ctx, ref.Ref)
 	return loaded, err
 }
 
@@ -85,6 +113,14 @@ func (a *App) Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.Rel
 		return release.Verify(ctx, a.registry(), rel, ref)
 	}
 	return release.Parts(ctx, a.registry(), rel, ref)
+}
+
+func (a *App) load(ctx context.Context, reference string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
+	loaded, ref, err := release.Load(ctx, a.registry(), reference)
+	if err == nil {
+		a.loaded[ref.Ref] = loaded
+	}
+	return loaded, ref, err
 }
 
 func (a *App) registry() *oci.Registry { return a.oci }

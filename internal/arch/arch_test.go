@@ -119,9 +119,9 @@ func layerOf(folder string) layer {
 	switch parts[1] {
 	case "fault":
 		return fault
-	case "config", "rollout", "promotion", "analysis", "release":
+	case "config", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal":
 		return core
-	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store":
+	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan":
 		switch {
 		case len(parts) == 2:
 			return port

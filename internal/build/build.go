@@ -61,8 +61,19 @@ type Checkout struct {
 	// Commit is the full hash of the commit that is checked out, Time when it was committed.
 	Commit string
 	Time   time.Time
+	// Folder is the described folder relative to the top of the work tree, with slashes; "" for the top itself.
+	Folder string
+	// Ref is the branch that is checked out, in full (refs/heads/main), else the branch or tag that a CI system says it builds; "" where nobody says one.
+	Ref string
+	// PullRequest says that a CI system builds a pull request, Into the branch, in full, that it would be merged into; "" where nobody says it.
+	PullRequest bool
+	Into        string
+	// Before is the commit at which the branch was before what was pushed, as a CI system says it; "" where none does.
+	Before string
 	// Changed is a hash of everything that differs from the commit, untracked files included; "" where nothing does.
 	Changed string
+	// Uncommitted are the paths that Changed is about.
+	Uncommitted []Change
 	// Tags that the commit is or descends from, in no order.
 	Tags []string
 	// Shallow says that the history is cut off, so that tags and distances cannot be relied on.
@@ -72,6 +83,8 @@ type Checkout struct {
 // Sources reads source control. Describe fails with fault.NotFound where the folder is known not to be under source control.
 type Sources interface {
 	Describe(ctx context.Context, dir string) (Checkout, error)
-	// Distance counts the commits after a tag, or all of them where the tag is "".
-	Distance(ctx context.Context, dir, tag string) (int, error)
+	// Distances counts, for each tag that the checkout is or descends from, the commits after it; all commits for the tag "".
+	Distances(ctx context.Context, dir string, tags []string) (map[string]int, error)
+	// Complete fetches the commits and tags that a shallow clone lacks. It fails as History does.
+	Complete(ctx context.Context, dir string) error
 }

@@ -51,7 +51,7 @@ The run that drives it is asked to; where no run is alive, this one takes it bac
 		}),
 	}
 	envFlag(cmd, inv, &env, "`environment` of the rollout; may be left out where the file has only one")
-	cmd.Flags().StringVar(&reason, "reason", "", "`why`, for the record")
+	reasonFlag(cmd, &reason)
 	inv.cluster.register(cmd)
 	return cmd
 }

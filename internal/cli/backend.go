@@ -9,13 +9,17 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/release"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // Backend is what the commands need to have done for them; app provides it, tests put ports in memory behind it.
 type Backend interface {
 	// Build builds a service's images and makes the release of them; without a version it is derived from source control.
 	Build(ctx context.Context, file *config.File, service, version string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
+	// Plan tells which services a change touches and what is done for them.
+	Plan(ctx context.Context, req plan.Request) (plan.Plan, error)
 	// Release finds a release by the name a person gives it.
 	Release(ctx context.Context, name string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
 	// Promote copies a release to the registry of an environment, where that has one of its own, and returns it as it is there.
@@ -26,6 +30,8 @@ type Backend interface {
 	Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error)
 	// Open connects to an environment's cluster and verifies which one it is.
 	Open(ctx context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error)
+	// Verify checks what a release must prove before it may come to an environment; project is nil where there is no file.
+	Verify(ctx context.Context, project *v1alpha1.Project, release *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error)
 	Close() error
 }
 
@@ -35,6 +41,8 @@ func (inv *invocation) backend(dir, registry string, p progress, more ...func(*a
 		LookupEnv: inv.LookupEnv, Dir: dir, Executable: inv.Executable,
 		Context: inv.cluster.context, Kubeconfig: inv.cluster.kubeconfig, Registry: registry,
 		Log:      p.Note,
+		Version:  buildVersion().Version,
+		Sealed:   func(r seal.Report) { inv.sealed = r },
 		Announce: func(_ context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error { p.Event(r, e); return nil },
 		Observed: p.Observed, Now: inv.Now,
 	}

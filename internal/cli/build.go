@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/app"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // releaseDocument is the result of `sluice build`.
@@ -27,6 +28,8 @@ type releaseDocument struct {
 	Unchanged map[string]string `json:"unchanged,omitempty"`
 	Chart     string            `json:"chart"`
 	Source    v1alpha1.Source   `json:"source"`
+	// Seal is what was scanned and attached.
+	Seal seal.Report `json:"seal"`
 }
 
 func newBuild(inv *invocation) *cobra.Command {
@@ -35,10 +38,12 @@ func newBuild(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "build [SERVICE]", Short: "Build a service's images and make the release", GroupID: groupShip, Args: oneArg("SERVICE", false),
 		Long: describe(`Build a service's images, package its chart and push both with the release artifact that names them by digest.
+Bills of materials and provenance are attached to them, and signatures where sluice.yaml has "signing". Where it has "scan", a
+scanner looks into the images first, and what it finds may end the build.
 
 SERVICE may be left out where sluice.yaml has only one. No Docker is needed. An image whose inputs (sources, base, toolchain,
 settings) are those of one that the registry has already is not built again; --rebuild builds it all the same and says whether
-the digest is the same.`, 0, 1, 2, 8, 130),
+the digest is the same.`, 0, 1, 2, 3, 8, 130),
 		Example: `  sluice build
   sluice build calculator --version 1.4.0 -o json`,
 		ValidArgsFunction: inv.completeServices,
@@ -60,7 +65,7 @@ the digest is the same.`, 0, 1, 2, 8, 130),
 			if err != nil {
 				return err
 			}
-			doc := describeRelease(release, ref)
+			doc := inv.describeRelease(release, ref)
 			return inv.emit(doc, doc.summary)
 		}),
 	}
@@ -74,10 +79,10 @@ func versionFlag(cmd *cobra.Command, target *string) {
 	cmd.Flags().StringVar(target, "version", "", "semantic `version` of images, chart and release (default: derived from Git)")
 }
 
-func describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releaseDocument {
+func (inv *invocation) describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releaseDocument {
 	return &releaseDocument{
 		document: head("ReleaseResult"), Service: release.Service, Version: release.Version, Digest: ref.Digest, Ref: ref.Ref,
-		Name: release.Service + "@" + ref.Digest, Images: release.Images, Unchanged: release.Unchanged, Chart: release.Chart, Source: release.Source,
+		Name: release.Service + "@" + ref.Digest, Images: release.Images, Unchanged: release.Unchanged, Chart: release.Chart, Source: release.Source, Seal: inv.sealed,
 	}
 }
 
@@ -90,6 +95,7 @@ func (d *releaseDocument) summary(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "chart    %s\n", d.Chart)
+	sealSummary(w, d.Seal)
 	fmt.Fprintf(w, "release  %s %s  %s\n", d.Service, d.Version, strings.TrimSpace(d.Ref))
 }
 

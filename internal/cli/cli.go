@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // Process is what a command line sees of the process it runs in.
@@ -115,6 +116,8 @@ type invocation struct {
 	file    string
 	output  format
 	cluster clusterFlags
+	// sealed is what the build of this run scanned and attached.
+	sealed seal.Report
 	// entered says that a command has begun: from here an error is the command's.
 	entered bool
 }

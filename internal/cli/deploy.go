@@ -9,8 +9,8 @@ import (
 )
 
 type deployFlags struct {
-	env, registry string
-	wait          bool
+	env, registry, reason string
+	wait                  bool
 }
 
 func newDeploy(inv *invocation) *cobra.Command {
@@ -21,9 +21,12 @@ func newDeploy(inv *invocation) *cobra.Command {
 
 RELEASE is service@sha256:…, service:version or a full OCI reference. Everything else comes from the release artifact, so no
 sluice.yaml is needed where --registry or a full reference says where the artifact is. The release must be verified in the
-environments that come before this one. Run again after an interruption, the same command goes on where it stopped.`,
+environments that come before this one, and must prove what "verify" asks for, in the sluice.yaml where this runs and in the
+release: otherwise it is refused before anything is touched. --reason is kept in the record and, with version, commit and person, as
+the change cause of the workloads, which `+"`kubectl rollout history`"+` shows. Run again after an interruption, the same command goes on where
+it stopped.`,
 			0, 1, 2, 3, 4, 5, 6, 7, 8, 130),
-		Example: `  sluice deploy calculator:1.4.0 --env dev
+		Example: `  sluice deploy calculator:1.4.0 --env dev --reason "new discounts"
   sluice deploy localhost:5000/calculator/calculator:1.4.0 --env prod
   sluice deploy calculator:1.4.0 --env prod --registry localhost:5000/calculator -o json`,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
@@ -35,6 +38,7 @@ environments that come before this one. Run again after an interruption, the sam
 	}
 	envFlag(cmd, inv, &flags.env, "`environment` to deploy to")
 	registryFlag(cmd, &flags.registry)
+	reasonFlag(cmd, &flags.reason)
 	waitFlag(cmd, &flags.wait)
 	inv.cluster.register(cmd)
 	return cmd
@@ -61,7 +65,7 @@ func (inv *invocation) deploy(cmd *cobra.Command, name string, flags deployFlags
 	if err != nil {
 		return err
 	}
-	doc, err := inv.ship(cmd.Context(), b, p, shipment{release: release, ref: ref, environment: flags.env, wait: flags.wait})
+	doc, err := inv.ship(cmd.Context(), b, p, shipment{release: release, ref: ref, environment: flags.env, reason: flags.reason, wait: flags.wait})
 	p.Stop()
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/promotion"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/seal"
 	"github.com/sluice-dev/sluice/internal/store"
 )
 
@@ -31,6 +32,8 @@ type rolloutDocument struct {
 	Seconds float64 `json:"seconds"`
 	// Cluster is the identity of the cluster that was written to.
 	Cluster string `json:"cluster"`
+	// Verified is what the release proved before anything was touched, where a policy asks for it.
+	Verified []seal.Proof `json:"verified,omitempty"`
 }
 
 // shipment is a release on its way into one environment.
@@ -38,6 +41,7 @@ type shipment struct {
 	release     *v1alpha1.Release
 	ref         v1alpha1.ReleaseRef
 	environment string
+	reason      string
 	back        bool
 	wait        bool
 }
@@ -62,6 +66,10 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 			return nil, err
 		}
 	}
+	proofs, err := inv.verify(ctx, b, p, s)
+	if err != nil {
+		return nil, err
+	}
 	if s.release, s.ref, err = b.Promote(ctx, s.release, s.ref, s.environment); err != nil {
 		return nil, err
 	}
@@ -77,10 +85,11 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	}
 	begun := inv.Now()
 	r, err := place.Machine.Run(ctx, rollout.Start{
-		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, By: inv.by(), Back: s.back,
+		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, By: inv.by(), Reason: s.reason, Back: s.back,
 	}, rollout.DriveOptions{Locker: place.Locker, Holder: inv.holder(), WaitSettled: s.wait})
 	doc, err := inv.arrive(place, r, err)
 	if doc != nil {
+		doc.Verified = proofs
 		doc.AlreadyLive = r.Phase.Final() && r.FinishedAt.Before(begun)
 	}
 	return doc, err

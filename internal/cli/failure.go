@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // errorDocument is the result of a command that failed.
@@ -21,6 +22,8 @@ type errorDocument struct {
 	Hint     string `json:"hint,omitempty"`
 	// Problems of a file, where that is what failed.
 	Problems []config.Problem `json:"problems,omitempty"`
+	// Scans of the images, where one of them failed.
+	Scans map[string]seal.Scanned `json:"scans,omitempty"`
 	// Rollout as it was left, where there is one.
 	Rollout *v1alpha1.Rollout `json:"rollout,omitempty"`
 }
@@ -56,7 +59,7 @@ func (inv *invocation) end(ctx context.Context, err error) int {
 	}
 	doc := errorDocument{
 		document: head("Error"), Reason: fault.KindOf(err).String(), ExitCode: fault.ExitCode(err),
-		Message: err.Error(), Hint: hintOf(err), Problems: config.ProblemsOf(err),
+		Message: err.Error(), Hint: hintOf(err), Problems: config.ProblemsOf(err), Scans: inv.sealed.Scans,
 	}
 	var failed *rolloutError
 	if errors.As(err, &failed) && failed.rollout.Number > 0 {

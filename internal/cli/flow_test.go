@@ -70,6 +70,41 @@ func TestOneEnvironmentDoesNotHideTheOthers(t *testing.T) {
 	}
 }
 
+func TestPromoteBringsOnWhatIsVerified(t *testing.T) {
+	w := newWorld(t)
+	if r := w.must(3, "promote", "--to", "prod"); !strings.Contains(r.stderr, "dev: nothing is verified there") {
+		t.Errorf("stderr: %s", r.stderr)
+	}
+	w.must(0, "run", "--to", "dev", "--version", "1.0.0")
+	w.must(0, "build", "--version", "2.0.0")
+	r := w.must(0, "promote", "--to", "prod", "-o", "json")
+	if doc := decode[rolloutDocument](t, r.stdout); doc.Rollout.Release.Version != "1.0.0" || doc.Rollout.Environment != "prod" {
+		t.Errorf("document: %s", r.stdout)
+	}
+	w.now = w.now.Add(time.Minute)
+	if r := w.must(0, "promote", "--to", "prod"); !strings.Contains(r.stdout, "was already live in prod") {
+		t.Errorf("stdout: %s", r.stdout)
+	}
+	if got := w.phases("prod"); got != "Succeeded" {
+		t.Errorf("rollouts in prod: %s", got)
+	}
+}
+
+func TestPromoteNeedsAnEnvironmentWithPredecessors(t *testing.T) {
+	w := newWorld(t)
+	for args, want := range map[string]string{
+		"":     "--to is missing",
+		"dev":  "no environment comes before it",
+		"prdo": "did you mean prod?",
+	} {
+		if r := w.must(2, "promote", "--to", args); !strings.Contains(r.stderr, want) {
+			t.Errorf("--to %q: %s", args, r.stderr)
+		}
+	}
+	w.away = "dev"
+	w.must(8, "promote", "--to", "prod")
+}
+
 func TestDeployNeedsItsPredecessors(t *testing.T) {
 	w := newWorld(t)
 	w.must(0, "build", "--version", "1.0.0")

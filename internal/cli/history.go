@@ -71,13 +71,14 @@ func (d historyDocument) text(w io.Writer) {
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NUMBER\tRELEASE\tPHASE\tBEGUN\tTOOK\tCAUSE")
+	fmt.Fprintln(table, "NUMBER\tRELEASE\tPHASE\tBEGUN\tTOOK\tREASON\tCAUSE")
 	for _, r := range d.Rollouts {
 		version := r.Release.Version
 		if r.Back {
 			version += " (back)"
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Number, version, stage(r), r.CreatedAt.UTC().Format(time.RFC3339), took(r), firstLine(r.Cause))
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Number, version, stage(r), r.CreatedAt.UTC().Format(time.RFC3339), took(r),
+			orDefault(r.Reason, "-"), firstLine(r.Cause))
 	}
 	_ = table.Flush()
 }
@@ -97,6 +98,9 @@ func took(r v1alpha1.Rollout) string {
 func tell(w io.Writer, r v1alpha1.Rollout) {
 	fmt.Fprintf(w, "rollout %d of %s %s to %s: %s\nrelease %s\nstrategy %s, candidate slot %s, back to slot %s\n",
 		r.Number, r.Service, r.Release.Version, r.Environment, stage(r), r.Release.Ref, r.Plan.Strategy, r.Candidate, orDefault(string(r.Return.Slot), "none (first installation)"))
+	if who := begunBy(r); who != "" {
+		fmt.Fprintln(w, who)
+	}
 	if r.Cause != "" {
 		fmt.Fprintf(w, "cause: %s\n", indentRest(r.Cause))
 	}

@@ -9,12 +9,13 @@ import (
 
 func newLocal(inv *invocation) *cobra.Command {
 	return &cobra.Command{
-		Use: "local up|down|status", Short: "Run a one-node Kubernetes on this machine", GroupID: groupServe,
+		Use: "local check|up|down|status", Short: "Run a one-node Kubernetes on this machine", GroupID: groupServe,
 		Long: describe(`Run a one-node Kubernetes with registry, DNS, ingress and Gateway API on this machine, as the context sluice-local.
 
 The work is done by the program sluice-local, which is looked for beside sluice and then in the PATH, and gets the same
 arguments. It takes over the process, so that signals and the exit code are its own.`, 0, 1, 2, 130),
-		Example: `  sluice local up
+		Example: `  sluice local check
+  sluice local up
   sluice local status -o json
   sluice local down`,
 		DisableFlagParsing: true,

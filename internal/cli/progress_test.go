@@ -27,7 +27,7 @@ func sample(now time.Time) (v1alpha1.Rollout, rollout.Observation) {
 			v1alpha1.SlotGreen: {State: deploy.Deployed, Current: true, Ready: 1, Desired: 2, Release: v1alpha1.ReleaseRef{Version: "1.2.0"},
 				Facts: []v1alpha1.PodFact{{Pod: "green-1", Container: "app", Reason: "CrashLoopBackOff", Fatal: true}}},
 		},
-		Traffic: traffic.State{Split: v1alpha1.Between(v1alpha1.SlotBlue, v1alpha1.SlotGreen, 5), Converged: true},
+		Traffic: traffic.State{Split: v1alpha1.Between(v1alpha1.SlotBlue, v1alpha1.SlotGreen, 5)},
 		Gates:   []v1alpha1.GateResult{{Gate: "http /ping", Verdict: v1alpha1.Passed, Step: 1}, {Gate: "helmTest", Verdict: v1alpha1.Waiting, Evidence: "running\nstill", Step: 1}},
 	}
 }

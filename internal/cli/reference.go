@@ -66,6 +66,8 @@ func resultKind(command string) string {
 		return "InitResult"
 	case "check":
 		return "CheckResult"
+	case "plan":
+		return "Plan"
 	case "build":
 		return "ReleaseResult"
 	case "run":

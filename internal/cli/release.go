@@ -142,7 +142,7 @@ func newReleaseShow(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			doc := releaseContents{releaseDocument: *describeRelease(rel, ref), Environments: rel.Environments, Parts: parts}
+			doc := releaseContents{releaseDocument: *inv.describeRelease(rel, ref), Environments: rel.Environments, Parts: parts}
 			doc.Kind = "Release"
 			return inv.emit(doc, doc.text)
 		}),

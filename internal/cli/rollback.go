@@ -30,7 +30,10 @@ func newRollback(inv *invocation) *cobra.Command {
 
 While a rollout is unfinished, or its old slot is still kept, that rollout is taken back: one change of the route. Otherwise a
 new rollout brings the earlier release, in one step. Without --to the earlier release is the last one that was verified here
-before the current one; NUMBER is that of a rollout in `+"`sluice history`"+`. Databases and other external state are not reverted.`,
+before the current one; NUMBER is that of a rollout in `+"`sluice history`"+`. Databases and other external state are not reverted.
+
+What a new rollout brings must prove what "verify" asks for, as in a deployment; taking a rollout back needs no proof, because it
+goes to what still runs.`,
 			0, 1, 2, 3, 4, 5, 7, 8, 130),
 		Example: `  sluice rollback --env prod
   sluice rollback calculator --env prod --to 3
@@ -44,7 +47,7 @@ before the current one; NUMBER is that of a rollout in `+"`sluice history`"+`. D
 	}
 	envFlag(cmd, inv, &flags.env, "`environment` to roll back; may be left out where the file has only one")
 	cmd.Flags().StringVar(&flags.to, "to", "", "`release` or number of a rollout to go back to (default: the one before)")
-	cmd.Flags().StringVar(&flags.reason, "reason", "", "`why`, for the record")
+	reasonFlag(cmd, &flags.reason)
 	waitFlag(cmd, &flags.wait)
 	inv.cluster.register(cmd)
 	return cmd
@@ -79,7 +82,7 @@ func (inv *invocation) rollback(ctx context.Context, b Backend, place *app.Place
 		return err
 	}
 	p.Note("rolling back " + place.Key.Service + " in " + place.Key.Environment + " to " + ref.Version + " of rollout " + strconv.Itoa(target.Number))
-	doc, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: place.Key.Environment, back: true, wait: flags.wait})
+	doc, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: place.Key.Environment, reason: flags.reason, back: true, wait: flags.wait})
 	p.Stop()
 	if err != nil {
 		return err

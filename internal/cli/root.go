@@ -42,8 +42,8 @@ Results go to stdout, the log to stderr. NO_COLOR switches colours off.`,
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newInit(inv), newCheck(inv), newSchema(inv),
-		newBuild(inv), newDeploy(inv), newRun(inv), newRollback(inv), newAbort(inv), newResume(inv),
+		newInit(inv), newCheck(inv), newPlan(inv), newSchema(inv),
+		newBuild(inv), newDeploy(inv), newRun(inv), newPromote(inv), newRollback(inv), newAbort(inv), newResume(inv),
 		newStatus(inv), newHistory(inv), newRelease(inv),
 		newUninstall(inv),
 		newLocal(inv), newVersion(inv),

@@ -19,8 +19,8 @@ type runDocument struct {
 }
 
 type runFlags struct {
-	to, registry, version string
-	wait                  bool
+	to, registry, version, reason string
+	wait                          bool
 }
 
 func newRun(inv *invocation) *cobra.Command {
@@ -32,7 +32,7 @@ func newRun(inv *invocation) *cobra.Command {
 The path is the order that "after" in sluice.yaml gives. The run ends at the first environment that does not take the release;
 what was verified before it stays.`, 0, 1, 2, 3, 4, 5, 6, 7, 8, 130),
 		Example: `  sluice run
-  sluice run calculator --to prod -o json`,
+  sluice run calculator --to prod --reason "INC-42" -o json`,
 		ValidArgsFunction: inv.completeServices,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
 			file, err := inv.project()
@@ -50,6 +50,7 @@ what was verified before it stays.`, 0, 1, 2, 3, 4, 5, 6, 7, 8, 130),
 	_ = cmd.RegisterFlagCompletionFunc("to", inv.completeEnvironments)
 	registryFlag(cmd, &flags.registry)
 	versionFlag(cmd, &flags.version)
+	reasonFlag(cmd, &flags.reason)
 	waitFlag(cmd, &flags.wait)
 	inv.cluster.register(cmd)
 	return cmd
@@ -76,9 +77,9 @@ func (inv *invocation) run(ctx context.Context, file *config.File, service strin
 	if err != nil {
 		return err
 	}
-	doc := runDocument{document: head("RunResult"), Release: describeRelease(release, ref)}
+	doc := runDocument{document: head("RunResult"), Release: inv.describeRelease(release, ref)}
 	for i, environment := range path {
-		result, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: environment, wait: flags.wait})
+		result, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: environment, reason: flags.reason, wait: flags.wait})
 		if err != nil {
 			return err
 		}

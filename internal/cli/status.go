@@ -151,6 +151,9 @@ func (e environmentStatus) text(w io.Writer, service string) {
 	}
 	if r := e.Rollout; r != nil {
 		fmt.Fprintf(w, "  rollout %d of %s: %s since %s\n", r.Number, r.Release.Version, stage(*r), r.PhaseSince.UTC().Format(time.RFC3339))
+		if who := begunBy(*r); who != "" {
+			fmt.Fprintf(w, "  %s\n", who)
+		}
 		if r.Cause != "" {
 			fmt.Fprintf(w, "  cause: %s\n", indentRest(r.Cause))
 		}

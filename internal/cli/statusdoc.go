@@ -80,7 +80,7 @@ func splitOf(ctx context.Context, place *app.Place, plan v1alpha1.Plan, seen dep
 	if !ok || !plan.Slots {
 		for _, slot := range v1alpha1.Slots() {
 			if s, ok := seen.Slots[slot]; ok && s.State == deploy.Deployed {
-				return traffic.State{Split: v1alpha1.Only(slot), Converged: true}, nil
+				return traffic.State{Split: v1alpha1.Only(slot)}, nil
 			}
 		}
 		return traffic.State{}, nil
@@ -101,7 +101,7 @@ func target(place *app.Place, plan v1alpha1.Plan, seen deploy.Observation) traff
 
 // observe fills in what was seen.
 func (e *environmentStatus) observe(seen deploy.Observation, state traffic.State, plan v1alpha1.Plan) {
-	e.Split, e.Converged = state.Split, state.Converged
+	e.Split, e.Converged = state.Split, state.Converged()
 	for _, slot := range v1alpha1.Slots() {
 		s, ok := seen.Slots[slot]
 		if !ok || s.State == deploy.Absent {

@@ -129,8 +129,8 @@ func (t *tree) frame() []string {
 		t.phase(r), t.style.dim(elapsed(until.Sub(r.CreatedAt))))
 	branches := []string{}
 	if r.Plan.Slots && t.seen.Traffic.Split.Weights != nil {
-		traffic := "traffic " + rollout.FormatSplit(t.seen.Traffic.Split)
-		if t.seen.Traffic.Transition || !t.seen.Traffic.Converged {
+		traffic := "traffic " + t.seen.Traffic.Split.String()
+		if t.seen.Traffic.Transition || !t.seen.Traffic.Converged() {
 			traffic += t.style.busy(" …")
 		}
 		branches = append(branches, traffic)

@@ -18,8 +18,10 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/gate"
 	"github.com/sluice-dev/sluice/internal/gate/gatetest"
+	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/seal"
 	"github.com/sluice-dev/sluice/internal/store"
 	"github.com/sluice-dev/sluice/internal/store/memory"
 	"github.com/sluice-dev/sluice/internal/traffic"
@@ -64,6 +66,10 @@ type world struct {
 	away string
 	// damage is what is wrong with releases in the registry.
 	damage string
+	// verify is asked before anything is touched. Default: nothing is required.
+	verify func(project *v1alpha1.Project, release *v1alpha1.Release, environment string) ([]seal.Proof, error)
+	// sealed is what builds report.
+	sealed seal.Report
 	// environment of the process.
 	environment map[string]string
 }
@@ -155,7 +161,20 @@ func (b *backend) Build(_ context.Context, file *config.File, service, version s
 		Spec: file.Project.Services[service], Environments: file.Project.Environments,
 	}
 	b.releases[service+":"+version] = release
+	b.o.Sealed(b.sealed)
 	return release, b.ref(release), nil
+}
+
+// Plan is the real one: it needs Git only.
+func (b *backend) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
+	return app.New(b.o).Plan(ctx, req)
+}
+
+func (b *backend) Verify(_ context.Context, project *v1alpha1.Project, release *v1alpha1.Release, _ v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {
+	if b.verify == nil {
+		return nil, nil
+	}
+	return b.verify(project, release, environment)
 }
 
 func (b *backend) ref(release *v1alpha1.Release) v1alpha1.ReleaseRef {
@@ -217,7 +236,7 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 			Store: b.store, Releaser: b.releaser, Routers: routers, Releases: b,
 			Gates:    func(v1alpha1.Gate) (gate.Gate, error) { return b.gate, nil },
 			Announce: b.o.Announce, Observed: b.o.Observed, Now: b.o.Now,
-			Sleep: func(ctx context.Context, d time.Duration) error {
+			Sleep: func(ctx context.Context, d time.Duration, _ <-chan struct{}) error {
 				b.now = b.now.Add(max(d, 250*time.Millisecond))
 				b.slept()
 				return ctx.Err()

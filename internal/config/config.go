@@ -41,13 +41,10 @@ func Load(path string, getenv func(string) (string, bool)) (*File, error) {
 }
 
 func decode(path string, data []byte, getenv func(string) (string, bool)) (*File, error) {
-	root, problems := parse(path, data)
-	if len(problems) > 0 {
-		return nil, problems.err()
+	f, d, err := form(path, data, getenv)
+	if err != nil {
+		return nil, err
 	}
-	f := &File{Dir: filepath.Dir(path), Path: path}
-	d := &decoder{file: path, getenv: getenv, positions: newPositions()}
-	d.decode(root, reflect.ValueOf(&f.Project).Elem(), "")
 	v := newValidator(f, d)
 	v.project()
 	if err := append(d.problems, v.problems...).err(); err != nil {
@@ -55,6 +52,18 @@ func decode(path string, data []byte, getenv func(string) (string, bool)) (*File
 	}
 	applyDefaults(&f.Project)
 	return f, nil
+}
+
+// form reads the content as far as its form goes: what does not fit is among the decoder's problems. An error says that it is no YAML.
+func form(path string, data []byte, getenv func(string) (string, bool)) (*File, *decoder, error) {
+	root, problems := parse(path, data)
+	if len(problems) > 0 {
+		return nil, nil, problems.err()
+	}
+	f := &File{Dir: filepath.Dir(path), Path: path}
+	d := &decoder{file: path, getenv: getenv, positions: newPositions()}
+	d.decode(root, reflect.ValueOf(&f.Project).Elem(), "")
+	return f, d, nil
 }
 
 func read(path string) ([]byte, error) {

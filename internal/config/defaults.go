@@ -9,6 +9,7 @@ import (
 // applyDefaults writes out what the file left to the defaults, so that a release carries the whole process and a later
 // version of Sluice with other defaults does not change it.
 func applyDefaults(p *v1alpha1.Project) {
+	supplyDefaults(p)
 	for name, e := range p.Environments {
 		orDuration(&e.Timeout, 5*time.Minute)
 		gateDefaults(e.Gates)

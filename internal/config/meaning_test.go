@@ -62,6 +62,13 @@ func TestProblemsOfServices(t *testing.T) {
 		{"a shared object", "    chart: chart\n", "    chart: chart\n    shared: [PersistentVolumeClaim/data]\n", nil},
 		{"a shared object without a kind", "    chart: chart\n", "    chart: chart\n    shared: [data]\n", []string{
 			`10:14: services.calculator.shared[0]: "data" is no Kind/name such as PersistentVolumeClaim/data`}},
+		{"a volume per slot", "    chart: chart\n", "    chart: chart\n    perSlot: [PersistentVolumeClaim/cache]\n", nil},
+		{"a volume per slot without a kind", "    chart: chart\n", "    chart: chart\n    perSlot: [cache]\n", []string{
+			`10:15: services.calculator.perSlot[0]: "cache" is no Kind/name such as PersistentVolumeClaim/cache`}},
+		{"something else per slot", "    chart: chart\n", "    chart: chart\n    perSlot: [Secret/cache]\n", []string{
+			`10:15: services.calculator.perSlot[0]: "Secret/cache" is no PersistentVolumeClaim; remove it: other objects are in each slot unless they are under shared`}},
+		{"a volume both shared and per slot", "    chart: chart\n", "    chart: chart\n    shared: [PersistentVolumeClaim/a]\n    perSlot: [PersistentVolumeClaim/a]\n", []string{
+			"11:15: services.calculator.perSlot[0]: PersistentVolumeClaim/a is listed under shared too; remove one of the two"}},
 	} {
 		c.run(t)
 	}

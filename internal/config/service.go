@@ -32,11 +32,8 @@ func (v *validator) service(name string, s v1alpha1.Service) {
 	for _, key := range sorted(s.SlotValues) {
 		v.slotValue(child(child(path, "slotValues"), key), key, s.SlotValues[key])
 	}
-	for i, object := range s.Shared {
-		if !regexp.MustCompile(`^[A-Z][A-Za-z]*/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`).MatchString(object) {
-			v.report(item(child(path, "shared"), i), "", "%q is no Kind/name such as PersistentVolumeClaim/data", object)
-		}
-	}
+	v.slotObjects(path, s)
+	v.paths(child(path, "paths"), s.Paths)
 }
 
 func (v *validator) serviceName(path, name string) {
@@ -71,7 +68,7 @@ func (v *validator) chart(path, chart string) {
 }
 
 func (v *validator) image(path, name string, i v1alpha1.Image) {
-	if !regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*$`).MatchString(name) {
+	if !v.matches(`^[a-z0-9]+([._-][a-z0-9]+)*$`, name) {
 		v.reportKey(path, "", "the image's name is part of a repository: lower-case letters and digits, with . _ or - between them")
 	}
 	if v.positions.has(child(path, "ko")) {
@@ -113,7 +110,7 @@ func (v *validator) imageValues(path string, s v1alpha1.Service) {
 
 // valuePath checks a dotted path into a chart's values.
 func (v *validator) valuePath(path, place string) {
-	if !regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`).MatchString(place) {
+	if !v.matches(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`, place) {
 		v.report(path, "", "%q is no path in a chart's values such as images.frontend", place)
 	}
 }

@@ -44,6 +44,16 @@ func Union(t reflect.Type) []string {
 		return []string{"ko"}
 	case reflect.TypeFor[v1alpha1.Cluster]():
 		return []string{"context", "inCluster"}
+	case reflect.TypeFor[v1alpha1.Signing]():
+		return []string{"key", "kms"}
+	case reflect.TypeFor[v1alpha1.SigningKey]():
+		return []string{"env", "file"}
+	case reflect.TypeFor[v1alpha1.Signer]():
+		return []string{"file", "pem"}
+	case reflect.TypeFor[v1alpha1.Scan]():
+		return []string{"grype", "trivy", "sarif"}
+	case reflect.TypeFor[v1alpha1.SARIFScan]():
+		return []string{"command", "file"}
 	default:
 		return nil
 	}

@@ -17,10 +17,11 @@ type validator struct {
 	positions positions
 	broken    []string
 	problems  Problems
+	patterns  map[string]*regexp.Regexp
 }
 
 func newValidator(f *File, d *decoder) *validator {
-	v := &validator{file: f, positions: d.positions}
+	v := &validator{file: f, positions: d.positions, patterns: map[string]*regexp.Regexp{}}
 	for _, p := range d.problems {
 		v.broken = append(v.broken, p.Path)
 	}
@@ -68,6 +69,7 @@ func (v *validator) project() {
 	for _, name := range sorted(p.Environments) {
 		v.environment(name, p.Environments[name])
 	}
+	v.supply(p)
 	v.cycles()
 	v.namespaces()
 }
@@ -90,10 +92,20 @@ func notLabel(s string) string {
 	if len(s) > 63 {
 		return fmt.Sprintf("is %d characters long; at most 63 are allowed", len(s))
 	}
-	if !regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`).MatchString(s) {
+	inner := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' }
+	foreign := strings.ContainsFunc(s, func(r rune) bool { return !inner(r) })
+	if s == "" || foreign || s[0] == '-' || s[len(s)-1] == '-' {
 		return "is no DNS label: lower-case letters, digits and hyphens are allowed, and it begins and ends with a letter or digit"
 	}
 	return ""
+}
+
+// matches says whether a value has the form of a pattern, which is compiled once: hundreds of services ask for the same few.
+func (v *validator) matches(pattern, s string) bool {
+	if v.patterns[pattern] == nil {
+		v.patterns[pattern] = regexp.MustCompile(pattern)
+	}
+	return v.patterns[pattern].MatchString(s)
 }
 
 func (v *validator) registry(path, s string) {

@@ -81,6 +81,9 @@ type Request struct {
 	// Restore brings the slot back to what it was, from what the cluster stores: the newest revision that carries its digest
 	// (a foreign one carries none), else its Helm revision; and the replicas. The slot then carries the target's digest.
 	Restore *v1alpha1.ReturnTarget
+	// Cause says in one line what is deployed, by whom and why. It is written to workloads where Kubernetes looks for it,
+	// unless the chart says it itself, and never to pods: the same digest means the same pods, whatever the cause.
+	Cause string
 	// Rollout and Generation (of the lease) are written to the slot; a newer generation found there refuses the request.
 	Rollout    int
 	Generation int64

@@ -72,3 +72,29 @@ func Earlier(records []store.Record) (v1alpha1.Rollout, bool) {
 	}
 	return v1alpha1.Rollout{}, false
 }
+
+// Next is the release to promote: of those that are verified in every environment that comes first, the one that was verified last.
+// before holds the records of these environments by name.
+func Next(before map[string][]store.Record) (v1alpha1.ReleaseRef, bool) {
+	var next v1alpha1.Rollout
+	found := false
+	for _, records := range before {
+		for _, record := range records {
+			r := record.Rollout
+			if (found && !r.VerifiedAt.After(next.VerifiedAt)) || !everywhere(before, r.Release.Digest) {
+				continue
+			}
+			next, found = r, true
+		}
+	}
+	return next.Release, found
+}
+
+func everywhere(environments map[string][]store.Record, digest string) bool {
+	for _, records := range environments {
+		if !Verified(records, digest) {
+			return false
+		}
+	}
+	return true
+}

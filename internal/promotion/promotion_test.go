@@ -2,6 +2,7 @@ package promotion_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -91,6 +92,34 @@ func TestVerified(t *testing.T) {
 	for digest, want := range map[string]bool{"A": true, "B": false, "C": true, "D": false} {
 		if got := promotion.Verified(records, digest); got != want {
 			t.Errorf("Verified(%s) = %v, want %v", digest, got, want)
+		}
+	}
+}
+
+func TestNext(t *testing.T) {
+	// verified lists rollouts as history does; their times are in the order of the environments' names and of the numbers.
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	verified := func(entries ...string) []store.Record {
+		records := history(entries...)
+		for i := len(records) - 1; i >= 0; i-- {
+			at = at.Add(time.Minute)
+			records[i].Rollout.VerifiedAt = at
+		}
+		return records
+	}
+	for name, c := range map[string]struct {
+		before map[string][]store.Record
+		want   string
+	}{
+		"nothing there":             {map[string][]store.Record{"dev": nil}, ""},
+		"the newest":                {map[string][]store.Record{"dev": verified("a", "b~")}, "b"},
+		"not what was taken back":   {map[string][]store.Record{"dev": verified("a", "b!")}, "a"},
+		"what dev went back to":     {map[string][]store.Record{"dev": verified("a", "b", "a<")}, "a"},
+		"only what is in both":      {map[string][]store.Record{"load": verified("a", "b", "c"), "qa": verified("a", "b", "c!")}, "b"},
+		"one of them has seen none": {map[string][]store.Record{"load": verified("a"), "qa": verified("b")}, ""},
+	} {
+		if got, ok := promotion.Next(c.before); got.Digest != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %q (%t), want %q", name, got.Digest, ok, c.want)
 		}
 	}
 }

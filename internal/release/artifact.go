@@ -94,10 +94,9 @@ func Load(ctx context.Context, reg registry.Registry, ref string) (*v1alpha1.Rel
 	if err != nil {
 		return nil, v1alpha1.ReleaseRef{}, err
 	}
-	if chart.Config.MediaType != chartConfig || len(chart.Layers) == 0 || chart.Layers[0].MediaType != chartContent {
-		return nil, v1alpha1.ReleaseRef{}, fault.New(fault.Fatal, op, "%s is no Helm chart", rel.Chart)
+	if rel.ChartArchive, err = archiveOf(chart); err != nil {
+		return nil, v1alpha1.ReleaseRef{}, fault.New(fault.Fatal, op, "%s is %w", rel.Chart, err)
 	}
-	rel.ChartArchive = chart.Layers[0].Data
 	return rel, v1alpha1.ReleaseRef{Ref: pinned, Digest: digestOf(pinned), Version: rel.Version}, nil
 }
 

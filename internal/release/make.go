@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry"
+	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // Maker makes releases. It is safe for concurrent use where its ports are.
@@ -24,6 +25,8 @@ type Maker struct {
 	Registry registry.Registry
 	// Shelf is the same registry, asked for images that were built from the same inputs. Default: every image is built.
 	Shelf Shelf
+	// Seal scans, describes and signs what was made. Nil: nothing does.
+	Seal *seal.Sealer
 	// Limit is how many images are built at once. Default: the number of processors.
 	Limit int
 }
@@ -88,12 +91,19 @@ func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release
 	if err := m.pushParts(ctx, req, names, layouts, known, &rel); err != nil {
 		return rel, ref, err
 	}
+	making, err := m.seal(ctx, req, names.release, layouts, work, &rel)
+	if err != nil {
+		return rel, ref, err
+	}
 	artifact, err := encode(rel)
 	if err != nil {
 		return rel, ref, err
 	}
 	pushed, err := m.Registry.Push(ctx, artifact, names.release, Tag(rel.Version))
 	if err != nil {
+		return rel, ref, err
+	}
+	if err := m.Seal.Release(ctx, making, pushed); err != nil {
 		return rel, ref, err
 	}
 	req.Progress("released " + pushed)

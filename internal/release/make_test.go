@@ -68,22 +68,36 @@ type sources struct {
 	checkout build.Checkout
 	distance map[string]int
 	err      error
+	// whole is what a shallow clone is once it is completed; nil where there is nobody to fetch from.
+	whole *sources
 }
 
-func (s sources) Describe(context.Context, string) (build.Checkout, error) { return s.checkout, s.err }
+func (s *sources) Describe(context.Context, string) (build.Checkout, error) { return s.checkout, s.err }
 
-func (s sources) Distance(_ context.Context, _, tag string) (int, error) {
-	n, ok := s.distance[tag]
-	if !ok {
-		return 0, fmt.Errorf("nobody should ask for the distance to %q", tag)
+func (s *sources) Complete(context.Context, string) error {
+	if s.whole == nil {
+		return fault.New(fault.Usage, "complete the shallow clone", "there is no remote")
 	}
-	return n, nil
+	*s = *s.whole
+	return nil
+}
+
+func (s *sources) Distances(_ context.Context, _ string, tags []string) (map[string]int, error) {
+	distances := map[string]int{}
+	for _, tag := range tags {
+		n, ok := s.distance[tag]
+		if !ok {
+			return nil, fmt.Errorf("nobody should ask for the distance to %q", tag)
+		}
+		distances[tag] = n
+	}
+	return distances, nil
 }
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
 
-func clean() sources {
-	return sources{
+func clean() *sources {
+	return &sources{
 		checkout: build.Checkout{Commit: commit, Time: time.Unix(1_700_000_000, 0), Tags: []string{"v1.2.3"}},
 		distance: map[string]int{"v1.2.3": 4},
 	}

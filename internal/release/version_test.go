@@ -40,7 +40,7 @@ func TestVersionFromSourceControl(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			m := &release.Maker{Sources: sources{
+			m := &release.Maker{Sources: &sources{
 				checkout: build.Checkout{Commit: commit, Tags: tt.tags, Changed: tt.changed, Shallow: tt.shallow}, distance: tt.distance,
 			}}
 			got, source, err := m.Version(t.Context(), ".", "shop")
@@ -72,7 +72,7 @@ func TestDerivedVersionsSortInTheOrderOfTheCommits(t *testing.T) {
 		if tag != "" {
 			tags = []string{tag}
 		}
-		m := &release.Maker{Sources: sources{checkout: build.Checkout{Commit: commit, Tags: tags}, distance: map[string]int{tag: distance}}}
+		m := &release.Maker{Sources: &sources{checkout: build.Checkout{Commit: commit, Tags: tags}, distance: map[string]int{tag: distance}}}
 		v, _, err := m.Version(t.Context(), ".", "shop")
 		if err != nil {
 			t.Fatal(err)
@@ -89,12 +89,12 @@ func TestDerivedVersionsSortInTheOrderOfTheCommits(t *testing.T) {
 }
 
 func TestMakeSettlesVersionAndSource(t *testing.T) {
-	outside := sources{err: fault.New(fault.NotFound, "git", "there is none")}
-	broken := sources{err: fault.New(fault.Internal, "git", "it crashed")}
+	outside := &sources{err: fault.New(fault.NotFound, "git", "there is none")}
+	broken := &sources{err: fault.New(fault.Internal, "git", "it crashed")}
 	given := v1alpha1.Source{Commit: "given", Time: time.Unix(1, 0).UTC()}
 	fromGit := v1alpha1.Source{Commit: commit, Time: time.Unix(1_700_000_000, 0).UTC()}
 	tests := map[string]struct {
-		sources sources
+		sources *sources
 		version string
 		source  v1alpha1.Source
 		want    string

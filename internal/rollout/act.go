@@ -69,7 +69,7 @@ func (m *Machine) do(ctx context.Context, r v1alpha1.Rollout, o Observation, d D
 		}
 		return m.o.Releaser.Deploy(ctx, deploy.Request{
 			Scope: scope, Slot: d.Slot, Live: r.Return.Slot, Release: release, Ref: r.Release, DeployDigest: r.DeployDigest,
-			Plan: r.Plan, Rollout: r.Number, Generation: r.Generation,
+			Plan: r.Plan, Rollout: r.Number, Generation: r.Generation, Cause: changeCause(r, release.Source),
 		})
 	case RestoreAct:
 		return m.o.Releaser.Deploy(ctx, deploy.Request{
@@ -112,7 +112,7 @@ func (m *Machine) retire(ctx context.Context, r v1alpha1.Rollout, o Observation,
 }
 
 func (m *Machine) supersede(ctx context.Context, r v1alpha1.Rollout, older int) error {
-	record, err := m.o.Store.Get(ctx, keyOf(r), older)
+	record, err := m.o.Store.Get(ctx, store.KeyOf(r), older)
 	if err != nil {
 		return err
 	}
@@ -155,6 +155,6 @@ func (m *Machine) asked(ctx context.Context, r v1alpha1.Rollout) bool {
 	if r.Phase == v1alpha1.RollingBack || r.Phase == v1alpha1.Settling {
 		return false
 	}
-	record, err := m.o.Store.Get(ctx, keyOf(r), r.Number)
+	record, err := m.o.Store.Get(ctx, store.KeyOf(r), r.Number)
 	return err == nil && len(record.Rollout.Requests) > len(r.Requests)
 }

@@ -75,12 +75,12 @@ func twoSlotRows(back []v1alpha1.Phase) []row {
 		Row:  Row{"21", back, "two slots, split is not {old 100, no header}, and old can serve, or neither can", "**Shift(old 100)**", "RollingBack"},
 		when: func(v *view) bool { return v.r.Plan.Slots && !v.back() },
 		then: func(v *view, d *Decision) {
-			d.Act, d.Split = ShiftAct, v1alpha1.Only(v.r.Return.Slot)
-			d.Message = "traffic back to " + FormatSplit(d.Split)
+			d.Act, d.Split, d.Rest = ShiftAct, v1alpha1.Only(v.r.Return.Slot), v.o.Traffic.Wait
+			d.Message = "traffic back to " + d.Split.String()
 		},
 	}, {
 		Row:  Row{"21c", back, "split is back, not converged yet", "– (retry)", "RollingBack"},
-		when: func(v *view) bool { return v.r.Plan.Slots && !v.o.Traffic.Converged },
+		when: func(v *view) bool { return v.r.Plan.Slots && !v.o.Traffic.Converged() },
 		then: waitForProxies,
 	}, {
 		Row: Row{"22", back, "split back, candidate present", "**Retire(candidate)**", "RollingBack"},

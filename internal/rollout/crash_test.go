@@ -104,7 +104,7 @@ func (w *theatre) machine() *Machine {
 			return w.cross()
 		},
 		Now: func() time.Time { return w.now },
-		Sleep: func(_ context.Context, d time.Duration) error {
+		Sleep: func(_ context.Context, d time.Duration, _ <-chan struct{}) error {
 			w.now = w.now.Add(max(d, 500*time.Millisecond))
 			return nil
 		},

@@ -39,6 +39,8 @@ type Decision struct {
 	Step int
 	// Moved says that the phase or the step changes.
 	Moved bool
+	// Rest is for how long nothing but time changes what was observed; 0 where that is not known.
+	Rest time.Duration
 	// Message for the history; Cause and Evidence why the rollout is given up.
 	Message  string
 	Cause    string

@@ -40,7 +40,7 @@ func slots(phase v1alpha1.Phase, step int) world {
 			blue:  {State: deploy.Deployed, DeployDigest: "old", Rollout: 1, Desired: 2, Ready: 2, Current: true},
 			green: {State: deploy.Deployed, DeployDigest: "new", Rollout: 2, Desired: 2, Ready: 2, Current: true},
 		},
-		Traffic: traffic.State{Split: v1alpha1.Only(blue), Converged: true},
+		Traffic: traffic.State{Split: v1alpha1.Only(blue)},
 		Gates:   []v1alpha1.GateResult{{Gate: "g", Verdict: v1alpha1.Passed}},
 	}
 	if phase == v1alpha1.Shifting || phase == v1alpha1.Analyzing || phase == v1alpha1.Settling {
@@ -56,7 +56,7 @@ func inPlace(phase v1alpha1.Phase) world {
 	w.r.Plan.Slots, w.r.Plan.Router, w.r.Plan.Strategy = false, v1alpha1.RouterNone, "direct"
 	w.r.Plan.Steps = []v1alpha1.Step{{Weight: 100}}
 	w.o.Slots = map[v1alpha1.Slot]deploy.Slot{direct: w.o.Slots[green]}
-	w.o.Traffic = traffic.State{Split: v1alpha1.Only(direct), Converged: true}
+	w.o.Traffic = traffic.State{Split: v1alpha1.Only(direct)}
 	return w
 }
 
@@ -134,13 +134,13 @@ func transitions() []transition {
 		{"shifting: gone beyond grace", "9", slots(v1alpha1.Shifting, 1).with(unready(green)).with(func(w *world) { w.r.UnreadySince = start() }), 10 * time.Second, NoAct, v1alpha1.RollingBack, 1},
 		{"shifting: crash", "9", slots(v1alpha1.Shifting, 1).with(crash), 0, NoAct, v1alpha1.RollingBack, 1},
 		{"shifting: exhausted", "9", slots(v1alpha1.Shifting, 1).with(exhausted), 0, NoAct, v1alpha1.RollingBack, 1},
-		{"shifting: routes do not follow", "9", slots(v1alpha1.Shifting, 1).with(func(w *world) { w.o.Traffic.Converged = false }), time.Minute, NoAct, v1alpha1.RollingBack, 1},
+		{"shifting: routes do not follow", "9", slots(v1alpha1.Shifting, 1).with(func(w *world) { w.o.Traffic.Wait = time.Second }), time.Minute, NoAct, v1alpha1.RollingBack, 1},
 		{"shifting: not ready within grace", "9a", slots(v1alpha1.Shifting, 1).with(unready(green)).with(func(w *world) { w.o.Traffic.Split = v1alpha1.Only(blue); w.r.UnreadySince = start() }), time.Second, NoAct, v1alpha1.Shifting, 1},
 		{"shifting: split is old", "10", slots(v1alpha1.Shifting, 1).with(func(w *world) { w.o.Traffic.Split = v1alpha1.Only(blue) }), 0, ShiftAct, v1alpha1.Shifting, 1},
 		{"shifting: only the header is missing", "10", slots(v1alpha1.Shifting, 0).with(func(w *world) { w.o.Traffic.Split = v1alpha1.Only(blue) }), 0, ShiftAct, v1alpha1.Shifting, 0},
 		{"shifting: in transition", "10", slots(v1alpha1.Shifting, 2).with(func(w *world) { w.o.Traffic.Transition = true }), 0, ShiftAct, v1alpha1.Shifting, 2},
 		{"shifting: converged", "11", slots(v1alpha1.Shifting, 1), 0, NoAct, v1alpha1.Analyzing, 1},
-		{"shifting: not converged", "11a", slots(v1alpha1.Shifting, 1).with(func(w *world) { w.o.Traffic.Converged = false }), 0, NoAct, v1alpha1.Shifting, 1},
+		{"shifting: not converged", "11a", slots(v1alpha1.Shifting, 1).with(func(w *world) { w.o.Traffic.Wait = time.Second }), 0, NoAct, v1alpha1.Shifting, 1},
 		{"shifting: foreign deployment", "28", slots(v1alpha1.Shifting, 1).with(func(w *world) { w.slot(green, func(s *deploy.Slot) { s.DeployDigest = "other" }) }), 0, NoAct, v1alpha1.RollingBack, 1},
 
 		{"analyzing: gate failed", "12", slots(v1alpha1.Analyzing, 1).with(verdict(v1alpha1.Failed)), 0, NoAct, v1alpha1.RollingBack, 1},
@@ -175,7 +175,7 @@ func transitions() []transition {
 		{"back: shift", "21", slots(v1alpha1.RollingBack, 2).with(func(w *world) { w.o.Traffic.Split = v1alpha1.Only(green) }), 0, ShiftAct, v1alpha1.RollingBack, 2},
 		{"back: only the header stands", "21", slots(v1alpha1.RollingBack, 0).with(func(w *world) { w.o.Traffic.Split = Planned(w.r, 0) }), 0, ShiftAct, v1alpha1.RollingBack, 0},
 		{"back: neither can serve", "21", slots(v1alpha1.RollingBack, 2).with(unready(green)).with(unready(blue)).with(func(w *world) { w.o.Traffic.Split = v1alpha1.Only(green) }), 0, ShiftAct, v1alpha1.RollingBack, 2},
-		{"back: not converged", "21c", slots(v1alpha1.RollingBack, 2).with(func(w *world) { w.o.Traffic.Converged = false }), 0, NoAct, v1alpha1.RollingBack, 2},
+		{"back: not converged", "21c", slots(v1alpha1.RollingBack, 2).with(func(w *world) { w.o.Traffic.Wait = time.Second }), 0, NoAct, v1alpha1.RollingBack, 2},
 		{"back: candidate runs", "22", slots(v1alpha1.RollingBack, 2), 0, RetireAct, v1alpha1.RollingBack, 2},
 		{"back: all back", "23", slots(v1alpha1.RollingBack, 2).with(func(w *world) { w.slot(green, func(s *deploy.Slot) { s.State = deploy.Retired }) }), 0, NoAct, v1alpha1.RolledBack, 2},
 		{"back: in place, bad digest", "24", inPlace(v1alpha1.RollingBack), 0, RestoreAct, v1alpha1.RollingBack, 0},

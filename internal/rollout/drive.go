@@ -6,12 +6,16 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/store"
 )
 
 // How long the driver rests between two ticks, and how long it takes to leave things in order.
 const (
+	// calm is the shortest rest after a tick that changed nothing: changes that come together are looked at once.
+	calm = 100 * time.Millisecond
+	// busyTick is the rest while something is expected of the cluster that nobody tells about, idleTick the longest rest.
 	busyTick    = 250 * time.Millisecond
 	idleTick    = time.Second
 	leaveGrace  = 10 * time.Second
@@ -19,6 +23,12 @@ const (
 	maxBackoff  = 10 * time.Second
 	outageLimit = 2 * time.Minute
 )
+
+// Watcher is an optional part of a Releaser: it tells that what Observe sees may have changed, so that the driver need not ask as often.
+// It may miss changes, and ends with ctx.
+type Watcher interface {
+	Watch(ctx context.Context, scope deploy.Scope) <-chan struct{}
+}
 
 // DriveOptions say how a foreground run drives.
 type DriveOptions struct {
@@ -160,7 +170,7 @@ func stopping(ctx context.Context) error {
 
 // loop ticks the oldest unfinished rollout until the wanted one needs no driver any more.
 func (m *Machine) loop(ctx context.Context, key store.Key, number int, lease store.Lease, o DriveOptions) (v1alpha1.Rollout, error) {
-	var outage outage
+	outage := outage{changes: m.changes(ctx, key)}
 	for {
 		if err := stopping(ctx); err != nil {
 			record, getErr := m.o.Store.Get(ctx, key, number)
@@ -177,10 +187,30 @@ func (m *Machine) loop(ctx context.Context, key store.Key, number int, lease sto
 		if outage.since.IsZero() && r.Number == number && finished(r, o) {
 			return r, nil
 		}
-		if err := m.o.Sleep(callerOf(ctx), rest); err != nil && stopping(ctx) == nil {
+		if err := m.rest(callerOf(ctx), rest, outage); err != nil && stopping(ctx) == nil {
 			return r, err
 		}
 	}
+}
+
+// changes is nil where nobody tells of changes.
+func (m *Machine) changes(ctx context.Context, key store.Key) <-chan struct{} {
+	watcher, ok := m.o.Releaser.(Watcher)
+	if !ok {
+		return nil
+	}
+	return watcher.Watch(ctx, deploy.Scope{Service: key.Service, Environment: key.Environment, Namespace: key.Namespace})
+}
+
+// rest waits for the time to pass or for a change, which does not shorten an outage.
+func (m *Machine) rest(ctx context.Context, d time.Duration, o outage) error {
+	if o.changes == nil || !o.since.IsZero() || d <= calm {
+		return m.o.Sleep(ctx, d, nil)
+	}
+	if err := m.o.Sleep(ctx, calm, nil); err != nil {
+		return err
+	}
+	return m.o.Sleep(ctx, d-calm, o.changes)
 }
 
 // tick moves an older unfinished rollout first: it has been asked to make room.
@@ -223,13 +253,15 @@ func lastSeq(r v1alpha1.Rollout) int {
 type outage struct {
 	since time.Time
 	wait  time.Duration
+	// changes tells of what happens in the cluster; nil where nobody does.
+	changes <-chan struct{}
 }
 
 func (o *outage) rest(now time.Time, r v1alpha1.Rollout, d Decision, err error) (time.Duration, error) {
 	switch {
 	case err == nil:
-		*o = outage{}
-		return pause(r, d), nil
+		o.since, o.wait = time.Time{}, 0
+		return pause(r, d, o.changes != nil), nil
 	case fault.Is(err, fault.Conflict):
 		// Somebody else wrote the record, for example a request: read it again.
 		return busyTick, nil
@@ -246,13 +278,15 @@ func (o *outage) rest(now time.Time, r v1alpha1.Rollout, d Decision, err error) 
 	return o.wait, nil
 }
 
-func pause(r v1alpha1.Rollout, d Decision) time.Duration {
+func pause(r v1alpha1.Rollout, d Decision, watched bool) time.Duration {
 	switch {
-	case d.Row == "14" || d.Row == "17" || d.Row == "3":
-		return idleTick
 	case d.Moved, r.Phase.Final():
 		// What follows a move depends on no new fact of the world.
 		return 0
+	case d.Rest > 0:
+		return min(d.Rest, idleTick)
+	case d.Row == "14" || d.Row == "17" || d.Row == "3" || watched:
+		return idleTick
 	default:
 		return busyTick
 	}
@@ -265,7 +299,7 @@ func callerOf(ctx context.Context) context.Context {
 	return ctx
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -275,6 +309,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
+		return nil
+	case <-wake:
 		return nil
 	}
 }

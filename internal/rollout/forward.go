@@ -69,12 +69,12 @@ func describe(v *view) string {
 	if v.onPlan() && v.o.Traffic.Lag != "" {
 		return v.o.Traffic.Lag
 	}
-	return fmt.Sprintf("found %s, wanted %s", FormatSplit(v.o.Traffic.Split), FormatSplit(v.planned()))
+	return fmt.Sprintf("found %s, wanted %s", v.o.Traffic.Split, v.planned())
 }
 
 // waitForProxies says which proxy does not follow, where that is known.
 func waitForProxies(v *view, d *Decision) {
-	d.Message = "waiting for the proxies to follow"
+	d.Message, d.Rest = "waiting for the proxies to follow", v.o.Traffic.Wait
 	if v.o.Traffic.Lag != "" {
 		d.Message += ": " + v.o.Traffic.Lag
 	}
@@ -172,7 +172,7 @@ func shiftingRows() []row {
 				cause, evidence := v.whyNotReady()
 				giveUp(d, cause, evidence)
 			default:
-				giveUp(d, fmt.Sprintf("traffic did not reach %s within %s: %s", FormatSplit(v.planned()), v.timeout(), describe(v)), nil)
+				giveUp(d, fmt.Sprintf("traffic did not reach %s within %s: %s", v.planned(), v.timeout(), describe(v)), nil)
 			}
 		},
 	}, {
@@ -183,15 +183,15 @@ func shiftingRows() []row {
 		Row:  Row{"10", shifting, "candidate ready, observed split is not plan[i], or is one of our own intermediate states", "**Shift(plan[i])**", "Shifting(i)"},
 		when: func(v *view) bool { return !v.onPlan() },
 		then: func(v *view, d *Decision) {
-			d.Act, d.Split = ShiftAct, v.planned()
-			d.Message = "traffic to " + FormatSplit(d.Split)
+			d.Act, d.Split, d.Rest = ShiftAct, v.planned(), v.o.Traffic.Wait
+			d.Message = "traffic to " + d.Split.String()
 		},
 	}, {
 		Row:  Row{"11", shifting, "observed split is plan[i] and converged", "– (stamp stepSince)", "Analyzing(i)"},
-		when: func(v *view) bool { return v.o.Traffic.Converged },
+		when: func(v *view) bool { return v.o.Traffic.Converged() },
 		then: func(v *view, d *Decision) {
 			d.Next = v1alpha1.Analyzing
-			d.Message = "traffic is at " + FormatSplit(v.planned())
+			d.Message = "traffic is at " + v.planned().String()
 		},
 	}, {
 		Row:  Row{"11a", shifting, "observed split is plan[i], not converged yet", "– (retry)", "Shifting(i)"},
@@ -227,7 +227,8 @@ func analyzingRows() []row {
 			if g, ok := v.gate(v1alpha1.Waiting); ok {
 				d.Message = fmt.Sprintf("gate %q is waiting: %s", g.Gate, g.Evidence)
 			} else if v.gatesPassed() {
-				d.Message = fmt.Sprintf("holding %s for %s", FormatSplit(v.planned()), v.hold())
+				d.Message = fmt.Sprintf("holding %s for %s", v.planned(), v.hold())
+				d.Rest = v.hold() - v.now.Sub(v.r.StepSince)
 			}
 		},
 	}, {

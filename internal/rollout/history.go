@@ -1,10 +1,7 @@
 package rollout
 
 import (
-	"fmt"
 	"reflect"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -122,22 +119,4 @@ func find(records []store.Record, match func(v1alpha1.Rollout) bool, newest bool
 		}
 	}
 	return found, ok
-}
-
-// FormatSplit writes a split for people: "blue 95 %, green 5 %, header → green".
-func FormatSplit(s v1alpha1.Split) string {
-	if s.Weights == nil {
-		return "no route"
-	}
-	var parts []string
-	for slot, weight := range s.Weights {
-		if weight > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d %%", slot, weight))
-		}
-	}
-	sort.Strings(parts)
-	if s.Header != v1alpha1.SlotNone {
-		parts = append(parts, "header → "+string(s.Header))
-	}
-	return strings.Join(parts, ", ")
 }

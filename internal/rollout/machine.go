@@ -31,9 +31,9 @@ type Options struct {
 	Announce func(ctx context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error
 	// Observed is called at every tick, for a live view; nil for none.
 	Observed func(r v1alpha1.Rollout, o Observation, d Decision)
-	// Now is the clock and Sleep the only wait. Defaults: the real ones.
+	// Now is the clock and Sleep the only wait, which a message on wake ends early. Defaults: the real ones.
 	Now   func() time.Time
-	Sleep func(ctx context.Context, d time.Duration) error
+	Sleep func(ctx context.Context, d time.Duration, wake <-chan struct{}) error
 }
 
 // Machine moves rollouts. Step is one tick; Run and Resume loop over it.

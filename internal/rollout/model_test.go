@@ -57,7 +57,10 @@ func (s state) world(c chance) (v1alpha1.Rollout, Observation, time.Time) {
 	if !s.first {
 		w.o.Slots[blue] = s.old.slot("old", 1, false)
 	}
-	w.o.Traffic = traffic.State{Split: s.weights(w.r), Transition: s.split >= 9, Converged: s.split < 9}
+	w.o.Traffic = traffic.State{Split: s.weights(w.r), Transition: s.split >= 9}
+	if s.split >= 9 {
+		w.o.Traffic.Wait = time.Second
+	}
 	w.o.Gates = nil
 	if s.phase == v1alpha1.Analyzing {
 		w.o.Gates = []v1alpha1.GateResult{{Gate: "g", Verdict: c.verdict, Evidence: "scripted"}}

@@ -39,7 +39,7 @@ func (m *Machine) observe(ctx context.Context, r v1alpha1.Rollout) (Observation,
 			return o, err
 		}
 	} else {
-		o.Traffic = traffic.State{Split: withoutRouter(r, o), Converged: true}
+		o.Traffic = traffic.State{Split: withoutRouter(r, o)}
 	}
 	if err := m.observeOthers(ctx, r, &o); err != nil {
 		return o, err
@@ -72,7 +72,7 @@ func (m *Machine) observeOthers(ctx context.Context, r v1alpha1.Rollout, o *Obse
 	if r.Phase != v1alpha1.Pending && r.Phase != v1alpha1.Settling {
 		return nil
 	}
-	records, err := m.o.Store.List(ctx, keyOf(r))
+	records, err := m.o.Store.List(ctx, store.KeyOf(r))
 	if err != nil {
 		return err
 	}
@@ -215,8 +215,4 @@ func (m *Machine) target(r v1alpha1.Rollout, o Observation) traffic.Target {
 		Service: r.Service, Environment: r.Environment, Namespace: r.Namespace,
 		Header: r.Plan.Header.OrDefault(), Routes: routes, Convergence: r.Plan.Traffic.Convergence.D(),
 	}
-}
-
-func keyOf(r v1alpha1.Rollout) store.Key {
-	return store.Key{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace}
 }

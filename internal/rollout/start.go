@@ -16,8 +16,8 @@ type Start struct {
 	Release     v1alpha1.Release
 	Ref         v1alpha1.ReleaseRef
 	Environment v1alpha1.Environment
-	// By is who asked.
-	By string
+	// By is who asked, Reason why; it may be empty.
+	By, Reason string
 	// Back says that this is a rollback to an earlier release: one step, and the live topology is kept.
 	Back bool
 }
@@ -69,6 +69,7 @@ func (m *Machine) draft(ctx context.Context, s Start, digest string, number int,
 		Service: s.Key.Service, Environment: s.Key.Environment, Namespace: s.Key.Namespace, Number: number,
 		Release: s.Ref, DeployDigest: digest, Plan: expand(s.Environment, s.Release.Spec),
 		Phase: v1alpha1.Pending, CreatedAt: now, PhaseSince: now, Back: s.Back,
+		By: s.By, Reason: s.Reason,
 	}
 	last, verified := LastVerified(records)
 	if verified && s.Back {
@@ -94,7 +95,7 @@ func (m *Machine) draft(ctx context.Context, s Start, digest string, number int,
 		r.Plan = oneStep(r.Plan)
 	}
 	r.History = appendEvent(nil, v1alpha1.Event{
-		At: now, Phase: v1alpha1.Pending, Row: "0", Message: fmt.Sprintf("%s into %s, requested by %s", s.Ref.Version, s.Key.Environment, s.By),
+		At: now, Phase: v1alpha1.Pending, Row: "0", Message: fmt.Sprintf("%s into %s, requested by %s", s.Ref.Version, s.Key.Environment, because(s.By, s.Reason)),
 	}, 0)
 	return r, o.Slots[live], nil
 }
@@ -123,6 +124,7 @@ func (m *Machine) preflight(ctx context.Context, r v1alpha1.Rollout, s Start) er
 	err := checker.Preflight(ctx, deploy.Request{
 		Scope: deploy.Scope{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace},
 		Slot:  r.Candidate, Live: r.Return.Slot, Release: &s.Release, Ref: r.Release, DeployDigest: r.DeployDigest, Plan: r.Plan, Rollout: r.Number, Generation: r.Generation,
+		Cause: changeCause(r, s.Release.Source),
 	})
 	if fault.Is(err, fault.Fatal) {
 		// What can never work was found out before anything was changed.

@@ -15,6 +15,11 @@ type Key struct {
 	Namespace   string
 }
 
+// KeyOf is the key under which a rollout is kept.
+func KeyOf(r v1alpha1.Rollout) Key {
+	return Key{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace}
+}
+
 // Record is a rollout with the version under which it was read.
 type Record struct {
 	Rollout v1alpha1.Rollout

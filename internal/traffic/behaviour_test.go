@@ -32,7 +32,7 @@ func (b *bench) settle(t *testing.T, split v1alpha1.Split) {
 	t.Helper()
 	for range 20 {
 		s := b.look(t)
-		if s.Split.Equal(split) && !s.Transition && s.Converged {
+		if s.Split.Equal(split) && !s.Transition && s.Converged() {
 			b.server.written()
 			return
 		}
@@ -43,7 +43,7 @@ func (b *bench) settle(t *testing.T, split v1alpha1.Split) {
 		}
 		b.now = b.now.Add(6 * time.Second)
 	}
-	t.Fatalf("%s was never reached: %+v", traffic.Words(split), b.look(t))
+	t.Fatalf("%s was never reached: %+v", split, b.look(t))
 }
 
 // stages shifts until the split is reached, and returns the writes of each call that made some.
@@ -62,7 +62,7 @@ func (b *bench) stages(t *testing.T, split v1alpha1.Split) [][]string {
 		}
 		b.now = b.now.Add(time.Second)
 	}
-	t.Fatalf("%s was never reached", traffic.Words(split))
+	t.Fatalf("%s was never reached", split)
 	return nil
 }
 
@@ -152,7 +152,7 @@ func TestBackIsImmediate(t *testing.T) {
 			t.Errorf("call %d wrote %q, want %q", i+1, got, want)
 		}
 		if s := b.look(t); s.Split.Weights[blue] != 100 {
-			t.Errorf("after call %d users are at %s", i+1, traffic.Words(s.Split))
+			t.Errorf("after call %d users are at %s", i+1, s.Split)
 		}
 	}
 }

@@ -66,16 +66,16 @@ func (p *place) reach(split v1alpha1.Split, generation int64) time.Duration {
 			p.t.Fatal(err)
 		}
 		onPlan := state.Split.Equal(split) && !state.Transition
-		if onPlan && state.Converged {
+		if onPlan && state.Converged() {
 			return time.Since(begin)
 		}
 		if !onPlan {
 			if err := p.shift(split, generation); err != nil {
-				p.t.Fatalf("shift to %s: %v", traffic.Words(split), err)
+				p.t.Fatalf("shift to %s: %v", split, err)
 			}
 		}
 		if time.Now().After(end) {
-			p.t.Fatalf("%s was never reached: %+v", traffic.Words(split), state)
+			p.t.Fatalf("%s was never reached: %+v", split, state)
 		}
 	}
 }

@@ -67,10 +67,13 @@ func (o Object) ShiftedAt() time.Time {
 	return at
 }
 
-// Settled says that the proxies have had the convergence time to follow the object's last write.
-func (o Object) Settled(now time.Time, t Target) bool {
+// Wait is how much of the convergence time the proxies have left to follow the object's last write; 0 where it is over.
+func (o Object) Wait(now time.Time, t Target) time.Duration {
 	age := now.Sub(o.ShiftedAt())
-	return age >= t.convergence() || age < -farFuture
+	if age < -farFuture {
+		return 0
+	}
+	return max(0, t.convergence()-age)
 }
 
 // LastHand names who but Sluice wrote the object last, for people; "somebody" where the object does not tell.

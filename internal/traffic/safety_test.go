@@ -36,10 +36,10 @@ func TestNotReady(t *testing.T) {
 			for _, split := range splits {
 				err := b.shift(split, 1)
 				if !fault.Is(err, fault.Transient) || !strings.Contains(err.Error(), "shop-web-green") {
-					t.Errorf("%s: got %v, want it to wait for shop-web-green", traffic.Words(split), err)
+					t.Errorf("%s: got %v, want it to wait for shop-web-green", split, err)
 				}
 				if s := b.look(t); s.Split.Weights[green] != 0 {
-					t.Errorf("%s: users are at %s", traffic.Words(split), traffic.Words(s.Split))
+					t.Errorf("%s: users are at %s", split, s.Split)
 				}
 			}
 			for _, dead := range []string{"shop-web-blue", "shop-web", "shop-api-blue", "shop-api-green"} {
@@ -79,7 +79,7 @@ func TestFrozenDriver(t *testing.T) {
 					break
 				}
 				if s := b.look(t); s.Split.Weights[green] != 0 {
-					t.Errorf("%s: woken before write %d it led users to %s (%v)", kind, asleep, traffic.Words(s.Split), err)
+					t.Errorf("%s: woken before write %d it led users to %s (%v)", kind, asleep, s.Split, err)
 				}
 			}
 		}
@@ -145,7 +145,7 @@ func TestTakeOver(t *testing.T) {
 				b.server.change(t, "services", s.Name, helms)
 			}
 			b.now = b.now.Add(time.Hour)
-			if s := b.look(t); !s.Split.Equal(v1alpha1.Only(direct)) || s.Transition || !s.Converged || s.Foreign != "" {
+			if s := b.look(t); !s.Split.Equal(v1alpha1.Only(direct)) || s.Transition || !s.Converged() || s.Foreign != "" {
 				t.Errorf("plain Helm's: %+v", s)
 			}
 			b.target.Routes = map[v1alpha1.Slot]v1alpha1.Routes{direct: routes(direct, kind), blue: routes(blue, kind)}
@@ -311,7 +311,7 @@ func TestSlotless(t *testing.T) {
 	for _, split := range []v1alpha1.Split{v1alpha1.Only(blue), v1alpha1.Between(blue, green, 25), v1alpha1.Only(green), v1alpha1.Only(blue)} {
 		b.settle(t, split)
 		if b.server.get("ingresses", "aside") == nil || b.server.get("ingresses", "aside-canary") != nil || b.look(t).Foreign != "" {
-			t.Errorf("at %s: %s; there are %v", traffic.Words(split), b.look(t).Foreign, b.server.objects)
+			t.Errorf("at %s: %s; there are %v", split, b.look(t).Foreign, b.server.objects)
 		}
 	}
 }
@@ -324,12 +324,12 @@ func TestLag(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.now = b.now.Add(time.Hour)
-	if s := b.look(t); s.Converged || !strings.Contains(s.Lag, "Gateway sluice") {
+	if s := b.look(t); s.Converged() || !strings.Contains(s.Lag, "Gateway sluice") {
 		t.Errorf("without an answer: %+v", s)
 	}
 	b.server.lagging = false
 	b.server.change(t, "httproutes", "shop", func(document) {})
-	if s := b.look(t); !s.Converged || s.Lag != "" {
+	if s := b.look(t); !s.Converged() || s.Lag != "" {
 		t.Errorf("with an answer: %+v", s)
 	}
 	b.server.lagging = true
@@ -337,7 +337,7 @@ func TestLag(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.now = b.now.Add(time.Hour)
-	if s := b.look(t); s.Converged || !strings.Contains(s.Lag, "generation 2") {
+	if s := b.look(t); s.Converged() || !strings.Contains(s.Lag, "generation 2") {
 		t.Errorf("with an answer to an earlier generation: %+v", s)
 	}
 }
@@ -348,7 +348,7 @@ func TestStrangeStamps(t *testing.T) {
 		b := newBench(t, v1alpha1.RouterNginx)
 		b.settle(t, v1alpha1.Only(blue))
 		b.server.change(t, "ingresses", "shop", func(o document) { meta(o)["annotations"].(document)[v1alpha1.AnnotationShifted] = stamp })
-		if s := b.look(t); !s.Converged {
+		if s := b.look(t); !s.Converged() {
 			t.Errorf("stamp %q: it never converges: %+v", stamp, s)
 		}
 		if err := b.shift(v1alpha1.Between(blue, green, 25), 1); err != nil {

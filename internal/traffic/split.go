@@ -1,9 +1,6 @@
 package traffic
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
 )
@@ -14,7 +11,7 @@ func Expressible(s v1alpha1.Split) error {
 	sum, slots := 0, 0
 	for _, weight := range s.Weights {
 		if weight < 0 {
-			return fault.New(fault.Usage, "shift traffic", "weights are %s; none may be negative", Words(s))
+			return fault.New(fault.Usage, "shift traffic", "weights are %s; none may be negative", s)
 		}
 		if sum += weight; weight > 0 {
 			slots++
@@ -22,13 +19,13 @@ func Expressible(s v1alpha1.Split) error {
 	}
 	switch {
 	case sum != 100:
-		return fault.New(fault.Usage, "shift traffic", "weights are %s; they must add up to 100", Words(s))
+		return fault.New(fault.Usage, "shift traffic", "weights are %s; they must add up to 100", s)
 	case s.Header == v1alpha1.SlotNone && slots == 1:
 		return nil
 	case s.Header == v1alpha1.SlotNone:
-		return fault.New(fault.Usage, "shift traffic", "weights are %s; two slots share traffic only while the header leads to one of them", Words(s))
+		return fault.New(fault.Usage, "shift traffic", "weights are %s; two slots share traffic only while the header leads to one of them", s)
 	case s.Weights[s.Header] == 100 || slots > 2 || (slots == 2 && s.Weights[s.Header] == 0):
-		return fault.New(fault.Usage, "shift traffic", "weights are %s; the header must lead to the one slot beside the live one", Words(s))
+		return fault.New(fault.Usage, "shift traffic", "weights are %s; the header must lead to the one slot beside the live one", s)
 	}
 	return nil
 }
@@ -41,21 +38,4 @@ func Sides(s v1alpha1.Split) (live, candidate v1alpha1.Slot, weight int) {
 		}
 	}
 	return live, s.Header, s.Weights[s.Header]
-}
-
-// Words writes a split for people: "blue 95, green 5, header to green".
-func Words(s v1alpha1.Split) string {
-	var parts []string
-	for _, slot := range v1alpha1.Slots() {
-		if s.Weights[slot] != 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", slot, s.Weights[slot]))
-		}
-	}
-	if len(parts) == 0 {
-		parts = append(parts, "none")
-	}
-	if s.Header != v1alpha1.SlotNone {
-		parts = append(parts, "header to "+string(s.Header))
-	}
-	return strings.Join(parts, ", ")
 }

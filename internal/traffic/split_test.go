@@ -19,13 +19,13 @@ func TestWordsAndSides(t *testing.T) {
 		live, candidate v1alpha1.Slot
 		weight          int
 	}{
-		{v1alpha1.Split{}, "none", "", "", 0},
-		{v1alpha1.Only(blue), "blue 100", blue, "", 0},
-		{v1alpha1.Between(blue, green, 0), "blue 100, header to green", blue, green, 0},
-		{v1alpha1.Between(direct, blue, 5), "direct 95, blue 5, header to blue", direct, blue, 5},
+		{v1alpha1.Split{}, "nowhere", "", "", 0},
+		{v1alpha1.Only(blue), "blue 100 %", blue, "", 0},
+		{v1alpha1.Between(blue, green, 0), "blue 100 %, header → green", blue, green, 0},
+		{v1alpha1.Between(direct, blue, 5), "direct 95 %, blue 5 %, header → blue", direct, blue, 5},
 	} {
 		live, candidate, weight := traffic.Sides(c.split)
-		if got := traffic.Words(c.split); got != c.words || live != c.live || candidate != c.candidate || weight != c.weight {
+		if got := c.split.String(); got != c.words || live != c.live || candidate != c.candidate || weight != c.weight {
 			t.Errorf("got %q, %s, %s, %d; want %q, %s, %s, %d", got, live, candidate, weight, c.words, c.live, c.candidate, c.weight)
 		}
 	}

@@ -29,15 +29,19 @@ type State struct {
 	Split v1alpha1.Split
 	// Transition says that the objects are one of the router's own intermediate states on the way between two splits: Shift again.
 	Transition bool
-	// Converged says that the proxies serve the split as written.
-	Converged bool
-	// Lag says in words why the split is not converged; "" where it is, or where only time is missing.
+	// Wait is for how long only time stands between the routes as they are and convergence, or the router's next write; 0 where it is
+	// not time that lacks.
+	Wait time.Duration
+	// Lag says in words what but time the proxies lack to serve the split as written; "" for nothing.
 	Lag string
 	// Generation of the lease under which the routes were last written.
 	Generation int64
 	// Foreign says what a foreign hand changed, in words; "" for nothing.
 	Foreign string
 }
+
+// Converged says that the proxies serve the split as written.
+func (s State) Converged() bool { return s.Wait == 0 && s.Lag == "" }
 
 // Shift is a wanted split.
 type Shift struct {

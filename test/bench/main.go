@@ -22,6 +22,7 @@ type bench struct {
 func benches() []bench {
 	return []bench{
 		{"size", false, binarySize},
+		{"plan", false, planMonorepo},
 		{"noop", false, buildNothing},
 		{"promote", false, promoteWithinARegistry},
 		{"deploy", true, deployAgainstHelm},

@@ -18,14 +18,14 @@ import (
 	"github.com/sluice-dev/sluice/test/distribution"
 )
 
-// services is how many the monorepo of buildNothing has.
-const services = 5
+// unchanged is how many services the monorepo of buildNothing has.
+const unchanged = 5
 
 // buildNothing builds a monorepo of which nothing changed: every service with one image, in one Go module, with a registry on loopback.
 func buildNothing(ctx context.Context, b *bed) error {
 	server := distribution.Serve(distribution.Options{Referrers: true})
 	defer server.Close()
-	dir, err := monorepo(ctx, server.Host)
+	dir, err := unchangedMonorepo(ctx, server.Host)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func buildNothing(ctx context.Context, b *bed) error {
 	var walls []float64
 	for round := range 6 {
 		begin := time.Now()
-		for i := range services {
+		for i := range unchanged {
 			if err := buildOne(ctx, b, dir, fmt.Sprintf("service%d", i), round > 0); err != nil {
 				return err
 			}
@@ -66,8 +66,8 @@ func buildOne(ctx context.Context, b *bed, dir, service string, want bool) error
 	return nil
 }
 
-// monorepo writes services with a library that all of them use, and commits them.
-func monorepo(ctx context.Context, host string) (string, error) {
+// unchangedMonorepo writes services with a library that all of them use, and commits them.
+func unchangedMonorepo(ctx context.Context, host string) (string, error) {
 	dir, err := os.MkdirTemp("", "sluice-bench-")
 	if err != nil {
 		return "", err
@@ -77,7 +77,7 @@ func monorepo(ctx context.Context, host string) (string, error) {
 		"go.mod":     "module example.com/bench\n\ngo 1.26\n",
 		"lib/lib.go": "package lib\n\nfunc Name() string { return \"bench\" }\n",
 	}
-	for i := range services {
+	for i := range unchanged {
 		name := fmt.Sprintf("service%d", i)
 		config += fmt.Sprintf("  %s:\n    images: {app: {ko: ./%s}}\n    chart: %s/chart\n    imageValues: {app: image}\n", name, name, name)
 		files[name+"/main.go"] = "package main\n\nimport (\n\t\"net/http\"\n\n\t\"example.com/bench/lib\"\n)\n\nfunc main() { _ = http.ListenAndServe(lib.Name(), nil) }\n"

@@ -44,8 +44,7 @@ type stage struct {
 	bin   string
 	root  string // the project's folder
 	dir   string // the copy of the example that the demo edits
-	entry string // scheme, host and port of the cluster's entry point
-	env   []string
+	entry string // port of the cluster's entry point
 	acts  []act
 }
 
@@ -65,6 +64,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	s.summary()
+	if err := s.look(ctx); err != nil {
+		return err
+	}
 	for _, a := range s.acts {
 		if a.ExitCode != a.want || a.Failed > 0 {
 			return fmt.Errorf("act %q: exit code %d (want %d), %d failed requests (want 0)", a.Name, a.ExitCode, a.want, a.Failed)
@@ -149,8 +151,13 @@ func (s *stage) connect(ctx context.Context) error {
 	s.entry = strings.TrimSuffix(port, "/")
 	// A folder of its own for each run: a version that exists with another content is refused, and the example may be edited.
 	registry := fmt.Sprintf("%s/demo-%d", status.Registry, time.Now().Unix())
-	s.env = append(os.Environ(), "REGISTRY="+registry, "ENTRY_PORT="+s.entry)
-	return nil
+	// Written into the copy, so that the commands which the summary names work as they stand.
+	file := filepath.Join(s.dir, "sluice.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(strings.NewReplacer("${REGISTRY}", registry, "${ENTRY_PORT}", s.entry).Replace(string(text))), 0o644)
 }
 
 // play runs one command, under load where environments are named, and keeps what happened.
@@ -186,7 +193,7 @@ func (s *stage) play(ctx context.Context, name string, want int, loaded []string
 
 func (s *stage) exec(ctx context.Context, args []string) (int, error) {
 	cmd := exec.CommandContext(ctx, s.bin, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, s.env, os.Stdout, os.Stderr
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	err := cmd.Run()
@@ -244,12 +251,21 @@ func (s *stage) summary() {
 	for _, a := range s.acts {
 		fmt.Printf("%-40s %-14s %9d %6d %8.1f\n", a.Name, a.Outcome, a.Requests, a.Failed, a.Seconds)
 	}
-	fmt.Printf(`
-Where to look next:
-  the service     %s  (header "canary: always" leads to a candidate)
-  its history     cd %s && %s history --env prod
-  what runs       cd %s && %s status --env prod
-  the cluster     %s local status
-  clean up        %s local down
-`, s.url("prod"), s.dir, s.bin, s.dir, s.bin, s.bin, s.bin)
+}
+
+// look says where to look next, and makes sure that there is something to see.
+func (s *stage) look(ctx context.Context) error {
+	fmt.Printf("\nWhere to look next:\n  %-15s %s  (header \"canary: always\" leads to a candidate)\n", "the service", s.url("prod"))
+	for _, next := range []struct{ what, command string }{
+		{"its history", "history --env prod"}, {"what runs", "status --env prod"}, {"the cluster", "local status"},
+	} {
+		cmd := exec.CommandContext(ctx, s.bin, strings.Fields(next.command)...)
+		cmd.Dir = s.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("sluice %s: %w\n%s", next.command, err, out)
+		}
+		fmt.Printf("  %-15s cd %s && %s %s\n", next.what, s.dir, s.bin, next.command)
+	}
+	fmt.Printf("  %-15s %s local down\n", "clean up", s.bin)
+	return nil
 }

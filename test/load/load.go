@@ -185,5 +185,9 @@ func (s *Stream) Stop() Result {
 func (r Result) BadFor() time.Duration { return r.LastBad.Sub(r.FirstBad) }
 
 func (r Result) String() string {
-	return fmt.Sprintf("%d requests in %.1f s, %d failed %v", r.Requests, r.Seconds, r.Failed, r.Reasons)
+	text := fmt.Sprintf("%d requests in %.1f s, %d failed", r.Requests, r.Seconds, r.Failed)
+	if len(r.Reasons) > 0 {
+		text += fmt.Sprintf(" %v", r.Reasons)
+	}
+	return text
 }

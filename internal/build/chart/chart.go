@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	chart "helm.sh/helm/v4/pkg/chart/v2"
@@ -25,10 +24,14 @@ import (
 var _ build.Packer = Packer{}
 
 // Packer packs charts as `helm package --version V --app-version V` does, but the same bytes every time.
-type Packer struct{}
+type Packer struct {
+	// Fetch returns the archive of a chart by its OCI reference, host/path/name:tag. Nil fetches none.
+	Fetch func(ctx context.Context, reference string) ([]byte, error)
+}
 
-// Pack packs the chart in a folder. Dependencies must lie in its charts folder.
-func (Packer) Pack(ctx context.Context, dir, version string) (build.Chart, error) {
+// Pack packs the chart in a folder with its dependencies: those in its charts folder, those in folders beside it
+// (file://), and those in an OCI registry, in the version that Chart.lock says. The folder is left as it is.
+func (p Packer) Pack(ctx context.Context, dir, version string) (build.Chart, error) {
 	op := "pack chart " + dir
 	if err := ctx.Err(); err != nil {
 		return build.Chart{}, fault.Wrap(fault.Interrupted, op, err)
@@ -43,6 +46,9 @@ func (Packer) Pack(ctx context.Context, dir, version string) (build.Chart, error
 	c.Metadata.Version, c.Metadata.AppVersion = version, version
 	if err := usable(c); err != nil {
 		return build.Chart{}, fault.Wrap(fault.Usage, op, err)
+	}
+	if err := p.complete(ctx, c, dir, nil); err != nil {
+		return build.Chart{}, fault.Wrap(fault.KindOf(err), op, err)
 	}
 	settle(c)
 	archive, err := save(c)
@@ -83,16 +89,6 @@ func usable(c *chart.Chart) error {
 	if c.Metadata.Type == "library" {
 		return fault.New(fault.Usage, "", "%s is a library chart, which cannot be installed", c.Name()).
 			WithHint("name a chart of type application that depends on it")
-	}
-	var missing []string
-	for _, want := range c.Metadata.Dependencies {
-		if !slices.ContainsFunc(c.Dependencies(), func(have *chart.Chart) bool { return have.Name() == want.Name }) {
-			missing = append(missing, want.Name)
-		}
-	}
-	if len(missing) > 0 {
-		return fault.New(fault.Usage, "", "%s names dependencies that are not in its charts folder: %s", util.ChartfileName, strings.Join(missing, ", ")).
-			WithHint("fetch them with `helm dependency build`")
 	}
 	return nil
 }

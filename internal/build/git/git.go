@@ -1,4 +1,4 @@
-// Package git is the build.Sources over the git program; it must not change a repository.
+// Package git is the build.Sources and the build.History over the git program; it must not change files or branches, but may fetch commits that a shallow clone lacks.
 package git
 
 import (
@@ -16,64 +16,92 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
-var _ build.Sources = Git{}
+var (
+	_ build.Sources = Git{}
+	_ build.History = Git{}
+)
 
 // Git asks the git program, which knows every kind of repository: worktrees, submodules, shallow and partial clones.
 type Git struct {
-	// Environ is the environment of the program. Default: that of the process.
+	// Environ is the environment of the program, in which a CI system says what it builds. Default: that of the process.
 	Environ []string
+	// Log takes one line for people before something is fetched. Default: nowhere.
+	Log func(line string)
 }
 
 // Describe reads the work tree that holds dir. It fails with fault.NotFound where none does.
 func (g Git) Describe(ctx context.Context, dir string) (build.Checkout, error) {
 	op := "read the Git work tree of " + dir
-	head, err := g.run(ctx, op, dir, "rev-parse", "--show-toplevel", "--is-shallow-repository")
+	head, err := g.run(ctx, op, dir, "rev-parse", "--show-toplevel", "--is-shallow-repository", "--show-prefix")
 	if err != nil {
 		return build.Checkout{}, err
 	}
 	lines := strings.Split(strings.TrimSuffix(head, "\n"), "\n")
-	if len(lines) != 2 {
+	if len(lines) != 3 {
 		return build.Checkout{}, fault.New(fault.Internal, op, "git rev-parse answered %q", head)
 	}
-	c := build.Checkout{Shallow: lines[1] == "true"}
-	if c.Commit, c.Time, err = g.commit(ctx, op, dir); err != nil {
+	top := lines[0]
+	c := build.Checkout{Shallow: lines[1] == "true", Folder: strings.TrimSuffix(lines[2], "/")}
+	// Git looks at every file meanwhile, which takes it longest.
+	var status sync.WaitGroup
+	var unreadable error
+	status.Go(func() { c.Changed, c.Uncommitted, unreadable = g.changed(ctx, op, dir, top) })
+	err = g.committed(ctx, op, dir, top, &c)
+	status.Wait()
+	if err == nil {
+		err = unreadable
+	}
+	if err != nil {
 		return build.Checkout{}, err
 	}
-	if c.Changed, err = g.changed(ctx, op, dir, lines[0]); err != nil {
-		return build.Checkout{}, err
+	return c, nil
+}
+
+// committed reads the commit, its names and its tags.
+func (g Git) committed(ctx context.Context, op, dir, top string, c *build.Checkout) (err error) {
+	if c.Commit, c.Time, err = g.commit(ctx, op, dir); err != nil {
+		return err
+	}
+	if err := g.named(ctx, op, dir, top, c); err != nil {
+		return err
 	}
 	tags, err := g.run(ctx, op, dir, "tag", "--merged", "HEAD")
 	c.Tags = strings.Fields(tags)
-	return c, err
+	return err
 }
 
-// Distance counts the commits after a tag.
-func (g Git) Distance(ctx context.Context, dir, tag string) (int, error) {
-	op := "count the commits of " + dir
-	args := []string{"rev-list", "--count", "HEAD"}
-	if tag != "" {
-		op += " since " + tag
-		args = append(args, "^refs/tags/"+tag)
-	}
-	out, err := g.run(ctx, op, dir, args...)
+// named finds out by which name the checkout goes: the branch that is checked out, else what the CI system says of this work tree.
+func (g Git) named(ctx context.Context, op, dir, top string, c *build.Checkout) error {
+	said, err := pipelineOf(g.environ(), top)
 	if err != nil {
-		return 0, err
+		return fault.Wrap(fault.Usage, op, err)
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(out))
-	return n, fault.Wrap(fault.Internal, op, err)
+	c.Ref, c.PullRequest, c.Into, c.Before = said.ref, said.pullRequest, said.into, said.before
+	branch, err := g.run(ctx, op, dir, "symbolic-ref", "--quiet", "HEAD")
+	switch {
+	case absent(err):
+		// A detached head, as most CI systems check out.
+	case err != nil:
+		return err
+	case c.Ref != strings.TrimSpace(branch):
+		// What is before one branch says nothing about another.
+		c.Ref, c.Before = strings.TrimSpace(branch), ""
+	}
+	return nil
 }
 
 func (g Git) commit(ctx context.Context, op, dir string) (string, time.Time, error) {
-	if _, err := g.run(ctx, op, dir, "rev-parse", "--verify", "--quiet", "HEAD"); err != nil {
+	out, err := g.run(ctx, op, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
+	if err != nil && strings.Contains(err.Error(), "does not have any commits yet") {
 		return "", time.Time{}, fault.New(fault.Usage, op, "it has no commit yet").WithHint("commit the sources")
 	}
-	out, err := g.run(ctx, op, dir, "log", "-1", "--no-show-signature", "--format=%H %ct")
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -86,60 +114,63 @@ func (g Git) commit(ctx context.Context, op, dir string) (string, time.Time, err
 }
 
 // changed hashes every file that differs from the commit, with its path, so that two different states never share a version.
-func (g Git) changed(ctx context.Context, op, dir, top string) (string, error) {
+func (g Git) changed(ctx context.Context, op, dir, top string) (string, []build.Change, error) {
 	out, err := g.run(ctx, op, dir, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
 	if err != nil || out == "" {
-		return "", err
+		return "", nil, err
 	}
 	var paths []string
 	for _, entry := range strings.Split(strings.TrimSuffix(out, "\x00"), "\x00") {
 		if len(entry) < 4 {
-			return "", fault.New(fault.Internal, op, "git status answered %q", entry)
+			return "", nil, fault.New(fault.Internal, op, "git status answered %q", entry)
 		}
 		paths = append(paths, entry[3:])
 	}
 	slices.Sort(paths)
 	sum := sha256.New()
+	var changes []build.Change
 	for _, path := range paths {
-		if err := hashFile(sum, top, path); err != nil {
-			return "", fault.Wrap(fault.Usage, op, err)
+		folder, err := hashFile(sum, top, path)
+		if err != nil {
+			return "", nil, fault.Wrap(fault.Usage, op, err)
 		}
+		changes = append(changes, build.Change{Path: strings.TrimSuffix(path, "/"), Folder: folder, Uncommitted: true})
 	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	return hex.EncodeToString(sum.Sum(nil)), changes, nil
 }
 
-// hashFile adds a file, or that it is gone.
-func hashFile(sum io.Writer, top, path string) error {
+// hashFile adds a file, or that it is gone, and says whether it is a folder.
+func hashFile(sum io.Writer, top, path string) (folder bool, err error) {
 	name := filepath.Join(top, filepath.FromSlash(path))
 	info, err := os.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		_, err = fmt.Fprintf(sum, "%q gone\n", path)
-		return err
+		return false, err
 	case err != nil:
-		return err
+		return false, err
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := os.Readlink(name)
 		if err != nil {
-			return err
+			return false, err
 		}
 		_, err = fmt.Fprintf(sum, "%q link %q\n", path, target)
-		return err
+		return false, err
 	case !info.Mode().IsRegular():
 		// A submodule or a nested repository: that it differs is all that the outer repository can tell.
 		_, err = fmt.Fprintf(sum, "%q %s\n", path, info.Mode().Type())
-		return err
+		return info.IsDir(), err
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer file.Close()
 	if _, err := fmt.Fprintf(sum, "%q file %d executable %t\n", path, info.Size(), info.Mode()&0o100 != 0); err != nil {
-		return err
+		return false, err
 	}
 	_, err = io.Copy(sum, file)
-	return err
+	return false, err
 }
 
 // run runs git in a folder and returns what it printed.
@@ -173,6 +204,12 @@ func (g Git) run(ctx context.Context, op, dir string, args ...string) (string, e
 	}
 }
 
+// absent says that git found out that something is not there, which is not that it could not find out: it ends with 1 and is silent.
+func absent(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() == 1
+}
+
 // environ is the environment without what would point git at another repository, as in a hook, or change its language.
 func (g Git) environ() []string {
 	environ := g.Environ
@@ -183,5 +220,6 @@ func (g Git) environ() []string {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "LC_ALL", "LANGUAGE"}, name)
 	})
-	return append(environ, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0")
+	// Nobody may be there to be asked for a password.
+	return append(environ, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0")
 }

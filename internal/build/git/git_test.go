@@ -1,6 +1,7 @@
 package git_test
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,8 +77,9 @@ func TestDescribeACleanCheckout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := build.Checkout{Commit: run("rev-parse", "HEAD"), Time: at, Tags: []string{"calculator/v2.0.0", "v1.0.0"}}
-	for _, where := range []string{dir, filepath.Join(dir, "sub")} {
+	want := build.Checkout{Commit: run("rev-parse", "HEAD"), Time: at, Ref: "refs/heads/main", Tags: []string{"calculator/v2.0.0", "v1.0.0"}}
+	for _, want.Folder = range []string{"", "sub"} {
+		where := filepath.Join(dir, want.Folder)
 		got, err := git.Git{}.Describe(t.Context(), where)
 		if err != nil {
 			t.Fatal(err)
@@ -88,19 +90,35 @@ func TestDescribeACleanCheckout(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
+func TestDistances(t *testing.T) {
 	dir, run := repository(t)
 	run("tag", "v1.0.0")
-	for range 3 {
-		run("commit", "-q", "--allow-empty", "-m", "more")
+	run("commit", "-q", "--allow-empty", "-m", "second")
+	run("tag", "-a", "a/v1.0.0", "-m", "annotated")
+	run("checkout", "-q", "-b", "side", "v1.0.0")
+	for range 2 {
+		run("commit", "-q", "--allow-empty", "-m", "side")
 	}
-	for tag, want := range map[string]int{"": 4, "v1.0.0": 3} {
-		if got, err := (git.Git{}).Distance(t.Context(), dir, tag); err != nil || got != want {
-			t.Errorf("Distance(%q) = %d, %v; want %d", tag, got, err, want)
+	run("tag", "side/v1.0.0")
+	run("checkout", "-q", "main")
+	run("merge", "-q", "--no-ff", "-m", "merge", "side")
+	run("tag", "head/v1.0.0")
+	run("commit", "-q", "--allow-empty", "-m", "last")
+	all := map[string]int{"": 6, "v1.0.0": 5, "a/v1.0.0": 4, "side/v1.0.0": 3, "head/v1.0.0": 1}
+	// Few are counted by git, many in its graph: the same.
+	for tag, want := range all {
+		if got, err := (git.Git{}).Distances(t.Context(), dir, []string{tag}); err != nil || len(got) != 1 || got[tag] != want {
+			t.Errorf("Distances(%q) = %v, %v; want %d", tag, got, err, want)
 		}
 	}
-	if _, err := (git.Git{}).Distance(t.Context(), dir, "v3.0.0"); !fault.Is(err, fault.Usage) {
-		t.Errorf("an unknown tag gave %v", err)
+	got, err := git.Git{}.Distances(t.Context(), dir, slices.Collect(maps.Keys(all)))
+	if diff := cmp.Diff(all, got); err != nil || diff != "" {
+		t.Errorf("%v; all at once (-want +got):\n%s", err, diff)
+	}
+	for _, tags := range [][]string{{"v3.0.0"}, {"v3.0.0", "", "v1.0.0", "a/v1.0.0", "side/v1.0.0"}} {
+		if _, err := (git.Git{}).Distances(t.Context(), dir, tags); !fault.Is(err, fault.Usage) {
+			t.Errorf("an unknown tag among %q gave %v", tags, err)
+		}
 	}
 }
 
@@ -206,5 +224,16 @@ func TestAHooksEnvironmentDoesNotMislead(t *testing.T) {
 	}
 	if want := run("rev-parse", "HEAD"); c.Commit != want || c.Changed != "" {
 		t.Errorf("got commit %s, changed %q; want %s", c.Commit, c.Changed, want)
+	}
+}
+
+func TestRemote(t *testing.T) {
+	dir, run := repository(t)
+	if got, err := (git.Git{}).Remote(t.Context(), dir); err != nil || got != "" {
+		t.Errorf("without a remote it gave %q, %v", got, err)
+	}
+	run("remote", "add", "origin", "git@h.example:a/b.git")
+	if got, err := (git.Git{}).Remote(t.Context(), dir); err != nil || got != "git@h.example:a/b.git" {
+		t.Errorf("it gave %q, %v", got, err)
 	}
 }

@@ -28,6 +28,9 @@ const (
 // annotationMinReplicas keeps what an HPA's minReplicas was before it was pinned.
 const annotationMinReplicas = "sluice.dev/min-replicas"
 
+// annotationCause is where Kubernetes looks for the reason of a change to a workload.
+const annotationCause = "kubernetes.io/change-cause"
+
 // templateRoutes is where Sluice's own objects are filed in a release.
 const templateRoutes = "sluice/routes.yaml"
 
@@ -132,6 +135,7 @@ func (b *blueprint) mark(o object) {
 	all := maps.Clone(pods)
 	all[v1alpha1.LabelRollout] = strconv.Itoa(b.req.Rollout)
 	label(o, all)
+	b.explain(o)
 	if o.GetKind() == "Pod" {
 		annotate(o, v1alpha1.AnnotationDigest, b.req.DeployDigest)
 		return
@@ -140,6 +144,16 @@ func (b *blueprint) mark(o object) {
 	if t := podTemplate(o); t != nil {
 		addStrings(t, pods, "metadata", "labels")
 		addStrings(t, map[string]string{v1alpha1.AnnotationDigest: b.req.DeployDigest}, "metadata", "annotations")
+	}
+}
+
+// explain tells `kubectl rollout history` why the pods of a workload are there. A chart that says it itself is left alone.
+func (b *blueprint) explain(o object) {
+	switch o.GetKind() {
+	case "Deployment", "StatefulSet", "DaemonSet":
+		if b.req.Cause != "" && o.GetAnnotations()[annotationCause] == "" {
+			annotate(o, annotationCause, b.req.Cause)
+		}
 	}
 }
 

@@ -122,26 +122,6 @@ func (b *blueprint) share() error {
 		WithHint("write Kind/name as in `helm template %s CHART`", b.req.Service)
 }
 
-// refuseKinds refuses what cannot live in two copies or cannot be freed by scaling.
-func (b *blueprint) refuseKinds() error {
-	var bad []string
-	_, order := keys(b.stable)
-	for i, o := range b.stable {
-		switch o.GetKind() {
-		case "StatefulSet", "CronJob", "DaemonSet":
-			if !b.shared[order[i]] && !o.hook() {
-				bad = append(bad, fmt.Sprintf("%s (%s)", o.id(), o.template))
-			}
-		}
-	}
-	if len(bad) == 0 {
-		return nil
-	}
-	first, _, _ := strings.Cut(bad[0], " ")
-	return fault.New(fault.Usage, "slots", "service %s cannot have two slots with %s: each slot would run its own", b.req.Service, strings.Join(bad, ", ")).
-		WithHint("list what both slots may use together under the service's `shared:` (for example %q), move it to a chart of its own, or choose the strategy direct", first)
-}
-
 // route computes how traffic reaches this slot.
 func (b *blueprint) route() error {
 	own := keyed(b.own)

@@ -67,6 +67,7 @@ func request(t *testing.T, slot, live v1alpha1.Slot, values map[string]any, chan
 	return deploy.Request{
 		Scope: deploy.Scope{Service: "shop", Environment: "dev", Namespace: "shop-dev"}, Slot: slot, Live: live, Release: r,
 		Ref: v1alpha1.ReleaseRef{Ref: "registry/shop@sha256:2", Digest: "sha256:2", Version: "1.2.3"}, DeployDigest: "digest", Rollout: 7, Generation: 3,
+		Cause: "release 1.2.3 by ann@host",
 	}
 }
 
@@ -189,10 +190,14 @@ func TestDesignRefuses(t *testing.T) {
 		{"one Service collides", map[string]any{"serviceName": "known"}, nil, nil, fault.Usage, []string{"Service/known (shop/templates/service.yaml)"}},
 		{"a StatefulSet", map[string]any{"statefulSet": true}, nil, nil, fault.Usage, []string{"StatefulSet/shop-store (shop/templates/more.yaml)"}},
 		{"a CronJob", map[string]any{"cronJob": true}, nil, nil, fault.Usage, []string{"CronJob/shop-nightly"}},
+		{"a volume", map[string]any{"pvc": true}, nil, nil, fault.Usage,
+			[]string{"PersistentVolumeClaim/shop-data (shop/templates/more.yaml)", "without the data"}},
+		{"another volume is meant to be per slot", map[string]any{"pvc": true},
+			spec(func(s *v1alpha1.Service) { s.PerSlot = []string{"PersistentVolumeClaim/shop-cache"} }), nil, fault.Usage, []string{"PersistentVolumeClaim/shop-data"}},
 		{"shared is not rendered", nil, spec(func(s *v1alpha1.Service) { s.Shared = []string{"Secret/none"} }), nil, fault.Usage, []string{"Secret/none", "Deployment/shop"}},
 		{"selectors catch all slots", map[string]any{"fixedSelector": true}, nil, history{"shop": installed(nil)}, fault.Usage,
 			[]string{"Service/shop", "selects the pods of every slot"}},
-		{"schema", map[string]any{"replicas": "many"}, nil, nil, fault.Fatal, []string{"replicas"}},
+		{"schema", map[string]any{"replicas": "many"}, nil, nil, fault.Fatal, []string{"environment dev does not fit the schema of chart shop", "dev.yaml: replicas: got string, want"}},
 		{"unknown environment", nil, func(r *v1alpha1.Release) { r.Environments = map[string]v1alpha1.Environment{"prod": {}} }, nil, fault.Usage, []string{`"dev"`, "prod"}},
 		{"values file is lost", nil, func(r *v1alpha1.Release) { r.Files = nil }, nil, fault.Fatal, []string{"dev.yaml"}},
 		{"values are no YAML", nil, func(r *v1alpha1.Release) { r.Files["dev.yaml"] = []byte("a: [") }, nil, fault.Fatal, []string{"dev.yaml"}},
@@ -215,6 +220,51 @@ func TestDesignRefuses(t *testing.T) {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("the message lacks %q: %v", want, err)
 				}
+			}
+		})
+	}
+}
+
+func TestVolumesOfSlots(t *testing.T) {
+	const claim = "PersistentVolumeClaim/shop-data"
+	values := map[string]any{"pvc": true}
+	for name, c := range map[string]struct {
+		slot, live v1alpha1.Slot
+		change     func(*v1alpha1.Service)
+		refused    bool
+		want       string
+	}{
+		"the first slot":           {slotBlue, slotNone, func(*v1alpha1.Service) {}, true, ""},
+		"a slot beside direct":     {slotBlue, slotDirect, func(*v1alpha1.Service) {}, true, ""},
+		"direct beside a slot":     {slotDirect, slotBlue, func(*v1alpha1.Service) {}, true, ""},
+		"direct alone":             {slotDirect, slotDirect, func(*v1alpha1.Service) {}, false, "shop-data"},
+		"shared":                   {slotGreen, slotBlue, func(s *v1alpha1.Service) { s.Shared = []string{claim} }, false, ""},
+		"one per slot":             {slotGreen, slotBlue, func(s *v1alpha1.Service) { s.PerSlot = []string{claim} }, false, "shop-green-data"},
+		"direct with its own copy": {slotDirect, slotBlue, func(s *v1alpha1.Service) { s.PerSlot = []string{claim} }, false, "shop-data"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := offline(history{}).design(request(t, c.slot, c.live, values, func(r *v1alpha1.Release) { c.change(&r.Spec) }))
+			if c.refused {
+				if !fault.Is(err, fault.Usage) || !strings.Contains(fault.HintOf(err), `"`+claim+`"`) || !strings.Contains(fault.HintOf(err), "perSlot") {
+					t.Errorf("have %v, hint %q", err, fault.HintOf(err))
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects, err := b.transform(b.own)
+			if err != nil {
+				t.Fatal(err)
+			}
+			have := ""
+			for _, o := range objects {
+				if o.GetKind() == "PersistentVolumeClaim" {
+					have += o.GetName()
+				}
+			}
+			if have != c.want {
+				t.Errorf("the slot's release holds the volume %q, want %q", have, c.want)
 			}
 		})
 	}

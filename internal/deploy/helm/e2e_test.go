@@ -217,8 +217,13 @@ func (p *place) until(t *testing.T, what string, ok func(deploy.Observation) boo
 	return o
 }
 
-// installForeign installs or upgrades the service as plain Helm does.
+// installForeign installs the service as plain Helm does.
 func (p *place) installForeign(t *testing.T, values map[string]any) {
+	t.Helper()
+	p.installForeignAs(t, "shop", values)
+}
+
+func (p *place) installForeignAs(t *testing.T, release string, values map[string]any) {
 	t.Helper()
 	g := newGetter(context.Background(), p.config, p.scope.Namespace, func() error { return nil })
 	cfg := action.NewConfiguration(action.ConfigurationSetLogger(p.releaser.log))
@@ -234,7 +239,7 @@ func (p *place) installForeign(t *testing.T, values map[string]any) {
 		all[k] = v
 	}
 	a := action.NewInstall(cfg)
-	a.ReleaseName, a.Namespace, a.WaitStrategy, a.Timeout = "shop", p.scope.Namespace, kube.StatusWatcherStrategy, time.Minute
+	a.ReleaseName, a.Namespace, a.WaitStrategy, a.Timeout = release, p.scope.Namespace, kube.StatusWatcherStrategy, time.Minute
 	if _, err := a.Run(c, all); err != nil {
 		t.Fatal(err)
 	}

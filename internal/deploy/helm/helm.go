@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -23,12 +24,14 @@ const maxHistory = 20
 // defaultTimeout bounds the chart's hooks where the plan has no timeout.
 const defaultTimeout = 5 * time.Minute
 
-// Releaser implements deploy.Releaser with Helm 4 and server-side apply. It keeps nothing between calls: every method reads the cluster first.
+// Releaser implements deploy.Releaser with Helm 4 and server-side apply. It keeps nothing of the cluster between calls: every method reads it first.
 type Releaser struct {
 	config *rest.Config
 	kube   kubernetes.Interface
 	meta   metadata.Interface
 	log    slog.Handler
+	// rehearsed is the hash of what was rehearsed last: what Preflight has tried need not be tried again a moment later.
+	rehearsed atomic.Value
 }
 
 var _ deploy.Releaser = (*Releaser)(nil)
@@ -66,7 +69,8 @@ func (r *Releaser) Deploy(ctx context.Context, req deploy.Request) error {
 }
 
 // Preflight tells what can be known of a deployment before anything is written: whether the chart renders,
-// whether its names collide between the slots, and whether it has objects that cannot live in a slot.
+// whether its names collide between the slots, whether it has objects that cannot live in a slot, and whether a
+// first installation would compete with what others serve.
 func (r *Releaser) Preflight(ctx context.Context, req deploy.Request) error {
 	op := fmt.Sprintf("check the chart of %s", req.Service)
 	s, err := r.open(ctx, req.Scope, req.Generation)
@@ -78,6 +82,9 @@ func (r *Releaser) Preflight(ctx context.Context, req deploy.Request) error {
 		return classify(ctx, op, err)
 	}
 	b, err := s.design(req)
+	if err == nil {
+		err = s.refuseOccupied(b)
+	}
 	if err == nil {
 		err = s.rehearse(b)
 	}

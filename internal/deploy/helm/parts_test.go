@@ -2,6 +2,7 @@ package helm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
@@ -312,6 +313,33 @@ spec:
 	}
 	if !strings.Contains(have, "name: other") {
 		t.Errorf("a reference to something else is changed:\n%s", have)
+	}
+}
+
+func TestChangeCause(t *testing.T) {
+	workload := func(kind, annotations string) string {
+		return "kind: " + kind + "\napiVersion: apps/v1\nmetadata: {name: shop, annotations: {" + annotations + "}}\nspec: {template: {metadata: {labels: {a: b}}}}"
+	}
+	b := &blueprint{req: deploy.Request{Cause: "release 1.2.3 by ann@host"}}
+	for _, c := range []struct{ kind, annotations, want string }{
+		{"Deployment", "", "release 1.2.3 by ann@host"},
+		{"StatefulSet", "", "release 1.2.3 by ann@host"},
+		{"DaemonSet", "", "release 1.2.3 by ann@host"},
+		{"Deployment", "kubernetes.io/change-cause: the chart's own", "the chart's own"},
+		{"Job", "", ""},
+	} {
+		objects, err := parseDocuments("d.yaml", workload(c.kind, c.annotations))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.mark(objects[0])
+		if have := objects[0].GetAnnotations()[annotationCause]; have != c.want {
+			t.Errorf("%s says %q, want %q", c.kind, have, c.want)
+		}
+		text, err := json.Marshal(podTemplate(objects[0]))
+		if err != nil || strings.Contains(string(text), "change-cause") {
+			t.Errorf("the pods of a %s would be replaced for it: %s %v", c.kind, text, err)
+		}
 	}
 }
 

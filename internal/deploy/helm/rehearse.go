@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,6 +26,14 @@ func (s *session) rehearse(b *blueprint) error {
 	if err != nil {
 		return err
 	}
+	text, err := stream(objects)
+	if err != nil {
+		return err
+	}
+	hash := sha256.Sum256(text.Bytes())
+	if s.rehearsed.Load() == hash {
+		return nil
+	}
 	refused := make([]error, len(objects))
 	turn := make(chan struct{}, rehearsals)
 	var wg sync.WaitGroup
@@ -43,6 +52,7 @@ func (s *session) rehearse(b *blueprint) error {
 		return fault.New(fault.Fatal, "chart", "the API server refuses what the chart renders: %w", err).
 			WithHint("nothing was applied; correct the chart or its values and release again")
 	}
+	s.rehearsed.Store(hash)
 	return nil
 }
 

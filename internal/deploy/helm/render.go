@@ -80,7 +80,7 @@ func (s *session) render(req deploy.Request, r rendering) ([]object, error) {
 		Name: r.release, Namespace: s.scope.Namespace, Revision: r.revision, IsInstall: !r.upgrade, IsUpgrade: r.upgrade,
 	}, caps)
 	if err != nil {
-		return nil, fault.New(fault.Fatal, "values", "%w", err).WithHint("correct the values files of environment %s", s.scope.Environment)
+		return nil, wrongValues(req, c.Name(), err)
 	}
 	files, err := engine.New(s.getter.config).RenderWithContext(s.ctx, c, values)
 	if err != nil {

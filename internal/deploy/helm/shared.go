@@ -74,6 +74,7 @@ func (b *blueprint) sharedObjects() fixed {
 		}
 		o = o.copy()
 		label(o, map[string]string{v1alpha1.LabelService: b.req.Service, v1alpha1.LabelEnvironment: b.req.Environment})
+		b.explain(o)
 		b.rewrite(o)
 		out = append(out, o)
 	}

@@ -98,7 +98,7 @@ func (s *Store) List(ctx context.Context, key store.Key) ([]store.Record, error)
 // Create keeps a new record.
 func (s *Store) Create(ctx context.Context, rollout v1alpha1.Rollout) (store.Record, error) {
 	var created store.Record
-	key := keyOf(rollout)
+	key := store.KeyOf(rollout)
 	err := s.call(ctx, Call{Verb: Create, Key: key, Number: rollout.Number}, func() (err error) {
 		if _, ok := s.records[key][rollout.Number]; ok {
 			return fault.New(fault.Conflict, "create the record", "rollout %d of %s in %s exists", rollout.Number, key.Service, key.Environment)
@@ -113,7 +113,7 @@ func (s *Store) Create(ctx context.Context, rollout v1alpha1.Rollout) (store.Rec
 func (s *Store) Update(ctx context.Context, record store.Record) (store.Record, error) {
 	var updated store.Record
 	r := record.Rollout
-	key := keyOf(r)
+	key := store.KeyOf(r)
 	err := s.call(ctx, Call{Verb: Update, Key: key, Number: r.Number}, func() (err error) {
 		e, ok := s.records[key][r.Number]
 		if !ok {
@@ -179,10 +179,6 @@ func (s *Store) put(key store.Key, rollout v1alpha1.Rollout) (store.Record, erro
 func (e entry) record() (store.Record, error) {
 	r, err := store.Decode(e.body)
 	return store.Record{Rollout: r, Version: strconv.FormatInt(e.version, 10)}, err
-}
-
-func keyOf(r v1alpha1.Rollout) store.Key {
-	return store.Key{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace}
 }
 
 func absent(key store.Key, number int) error {

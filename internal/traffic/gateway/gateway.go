@@ -118,7 +118,7 @@ func (r *Router) write(ctx context.Context, pass traffic.Pass, v view, want want
 	if err != nil {
 		return err
 	}
-	split := traffic.Words(want.share(name))
+	split := want.share(name).String()
 	old := v.routes[name]
 	if old == nil {
 		labels, annotations := pass.Metadata(traffic.Object{}, object(next), split, true)

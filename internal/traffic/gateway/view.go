@@ -83,7 +83,7 @@ func (v view) read(route *unstructured.Unstructured) reading {
 		}
 	}
 	r.mixed = r.mixed || v.contradicts(o, route, r.split)
-	found := traffic.Words(r.split)
+	found := r.split.String()
 	if wrote := o.Annotations[v1alpha1.AnnotationSplit]; r.foreign == "" && wrote != "" && wrote != found {
 		r.foreign = fmt.Sprintf("%s is at %q, Sluice wrote %q (last changed by %s)", o, found, wrote, o.LastHand())
 	}
@@ -133,7 +133,7 @@ func (v view) weights(o traffic.Object, rule document, r *reading) map[v1alpha1.
 
 // state sums up what was seen.
 func (v view) state(now time.Time) traffic.State {
-	s := traffic.State{Converged: v.callers.Converged, Generation: v.callers.Generation, Foreign: v.callers.Foreign}
+	s := traffic.State{Wait: v.callers.Wait, Generation: v.callers.Generation, Foreign: v.callers.Foreign}
 	readings := map[string]reading{}
 	for _, n := range v.names() {
 		o := object(v.routes[n])
@@ -142,9 +142,9 @@ func (v view) state(now time.Time) traffic.State {
 			continue
 		}
 		s.Generation = max(s.Generation, o.Generation())
-		s.Converged = s.Converged && o.Settled(now, v.target)
+		s.Wait = max(s.Wait, o.Wait(now, v.target))
 		if lag := lagOf(v.routes[n]); lag != "" {
-			s.Converged, s.Lag = false, lag
+			s.Lag = lag
 		}
 		r := v.read(v.routes[n])
 		readings[n] = r

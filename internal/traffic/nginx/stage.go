@@ -64,7 +64,7 @@ func newWanted(v view, split v1alpha1.Split) (wanted, error) {
 
 // stage lists the writes that are safe now.
 func (w wanted) stage(now time.Time) []step {
-	settled := w.v.settled(now)
+	settled := w.v.wait(now) == 0
 	switch {
 	case w.candidate != v1alpha1.SlotNone:
 		return w.share(settled)

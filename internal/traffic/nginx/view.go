@@ -231,14 +231,15 @@ func (v view) all() []*networkingv1.Ingress {
 	return out
 }
 
-// settled says that the proxies have had their time to follow every write.
-func (v view) settled(now time.Time) bool {
+// wait is how much time the proxies have left to follow every write of an Ingress.
+func (v view) wait(now time.Time) time.Duration {
+	longest := time.Duration(0)
 	for _, i := range v.all() {
-		if o := object(i); v.target.Knows(o) && !o.Settled(now, v.target) {
-			return false
+		if o := object(i); v.target.Knows(o) {
+			longest = max(longest, o.Wait(now, v.target))
 		}
 	}
-	return true
+	return longest
 }
 
 // generation is the newest one under which anything was written.
@@ -254,7 +255,7 @@ func (v view) generation() int64 {
 
 // state sums up what was seen.
 func (v view) state(now time.Time) traffic.State {
-	s := traffic.State{Converged: v.settled(now) && v.callers.Converged, Generation: v.generation()}
+	s := traffic.State{Wait: max(v.wait(now), v.callers.Wait), Generation: v.generation()}
 	main, mainsAgree, foreignMain := v.side(v.mains)
 	canary, canariesAgree, foreignCanary := v.side(v.canaries)
 	foreignHeader := v.foreignHeader()

@@ -53,7 +53,7 @@ func (r *Router) Shift(ctx context.Context, s traffic.Shift) error {
 	}
 	slot, candidate, _ := traffic.Sides(s.Split)
 	if candidate != v1alpha1.SlotNone {
-		return fault.New(fault.Usage, "shift traffic", "the router service sends everything to one slot, it cannot do %s", traffic.Words(s.Split)).
+		return fault.New(fault.Usage, "shift traffic", "the router service sends everything to one slot, it cannot do %s", s.Split).
 			WithHint("choose traffic.gateway or traffic.nginx, or the steps 0 and 100")
 	}
 	return failed("shift the Services", s.Namespace, r.shift(ctx, s, slot))

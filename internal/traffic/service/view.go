@@ -33,7 +33,7 @@ func (v view) fence(p traffic.Pass) error {
 
 // state reads the split from the selectors.
 func (v view) state(t traffic.Target, now time.Time) traffic.State {
-	s := traffic.State{Converged: true}
+	var s traffic.State
 	slot := v1alpha1.SlotNone
 	found := false
 	for _, name := range v.names() {
@@ -44,7 +44,7 @@ func (v view) state(t traffic.Target, now time.Time) traffic.State {
 			continue
 		}
 		s.Generation = max(s.Generation, o.Generation())
-		s.Converged = s.Converged && o.Settled(now, t)
+		s.Wait = max(s.Wait, o.Wait(now, t))
 		if len(live.Spec.Selector) == 0 {
 			continue
 		}

@@ -91,9 +91,9 @@ func (s Subject) settle(t *testing.T, split v1alpha1.Split, generation int64) {
 		state := s.look(t)
 		if !state.Split.Equal(split) || state.Transition {
 			if err := s.shift(split, generation); err != nil {
-				t.Fatalf("shift to %s: %v", traffic.Words(split), err)
+				t.Fatalf("shift to %s: %v", split, err)
 			}
-		} else if state.Converged {
+		} else if state.Converged() {
 			return
 		}
 		s.served(t, split)
@@ -101,7 +101,7 @@ func (s Subject) settle(t *testing.T, split v1alpha1.Split, generation int64) {
 	}
 	state := s.look(t)
 	t.Fatalf("%s was never reached; it is at %s (transition %t, converged %t, %s)",
-		traffic.Words(split), traffic.Words(state.Split), state.Transition, state.Converged, state.Lag)
+		split, state.Split, state.Transition, state.Converged(), state.Lag)
 }
 
 // served says that somebody serves, and that it is one of the two slots.
@@ -110,7 +110,7 @@ func (s Subject) served(t *testing.T, towards v1alpha1.Split) {
 	state := s.look(t)
 	sum := state.Split.Weights[blue] + state.Split.Weights[green]
 	if sum != 100 {
-		t.Fatalf("on the way to %s users are at %s", traffic.Words(towards), traffic.Words(state.Split))
+		t.Fatalf("on the way to %s users are at %s", towards, state.Split)
 	}
 	if state.Foreign != "" {
 		t.Fatalf("the router calls its own writes foreign: %s", state.Foreign)
@@ -141,11 +141,11 @@ func testRepeat(t *testing.T, s Subject) {
 		s.settle(t, split, 1)
 		s.Break(t, 0)
 		if err := s.shift(split, 1); err != nil {
-			t.Errorf("shift to %s again wrote something: %v", traffic.Words(split), err)
+			t.Errorf("shift to %s again wrote something: %v", split, err)
 		}
 		s.Break(t, -1)
-		if state := s.look(t); !state.Split.Equal(split) || state.Transition || !state.Converged {
-			t.Errorf("shift to %s again led to %+v", traffic.Words(split), state)
+		if state := s.look(t); !state.Split.Equal(split) || state.Transition || !state.Converged() {
+			t.Errorf("shift to %s again led to %+v", split, state)
 		}
 	}
 }
@@ -157,7 +157,7 @@ func testKilled(t *testing.T, s Subject) {
 	for _, to := range []v1alpha1.Split{s.middle(), v1alpha1.Only(green)} {
 		for n, died := 0, true; died; n++ {
 			if n > 30 {
-				t.Fatalf("%s takes more than %d writes", traffic.Words(to), n)
+				t.Fatalf("%s takes more than %d writes", to, n)
 			}
 			s.settle(t, v1alpha1.Only(blue), generation)
 			s.settle(t, from, generation)
@@ -202,7 +202,7 @@ func (s Subject) die(t *testing.T, split v1alpha1.Split, n int, generation int64
 		s.served(t, split)
 		s.Advance(t)
 	}
-	t.Fatalf("%s was never reached", traffic.Words(split))
+	t.Fatalf("%s was never reached", split)
 	return false
 }
 

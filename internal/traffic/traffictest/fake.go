@@ -99,7 +99,7 @@ func (f *Fake) Peek(t traffic.Target) traffic.State {
 	defer f.mu.Unlock()
 	w := f.world(t)
 	s := w.state()
-	s.Converged = f.settled(w)
+	s.Wait = f.wait(w)
 	return s
 }
 
@@ -265,4 +265,9 @@ func (f *Fake) world(t traffic.Target) *world {
 	return f.worlds[p]
 }
 
-func (f *Fake) settled(w *world) bool { return f.o.Now().Sub(w.shiftedAt) >= f.o.Convergence }
+// wait is how much time the proxies have left to follow the last write.
+func (f *Fake) wait(w *world) time.Duration {
+	return max(0, f.o.Convergence-f.o.Now().Sub(w.shiftedAt))
+}
+
+func (f *Fake) settled(w *world) bool { return f.wait(w) == 0 }

@@ -89,7 +89,7 @@ func TestHookSeesEveryMomentAndStopsACall(t *testing.T) {
 			t.Errorf("%s: got %v, want the hook's error", c.at, err)
 		}
 		if got := f.Peek(target).Split; !got.Equal(c.want) {
-			t.Errorf("%s: split is %s, want %s", c.at, traffic.Words(got), traffic.Words(c.want))
+			t.Errorf("%s: split is %s, want %s", c.at, got, c.want)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func TestWokenDriver(t *testing.T) {
 		t.Errorf("got %v, want a conflict", err)
 	}
 	if got := f.Peek(target).Split; !got.Equal(v1alpha1.Only(blue)) {
-		t.Errorf("split is %s, want blue", traffic.Words(got))
+		t.Errorf("split is %s, want blue", got)
 	}
 }
 

@@ -35,6 +35,7 @@ func TestUsageMistakes(t *testing.T) {
 		"argument":        {[]string{"down", "now"}, `takes no arguments, got ["now"]`},
 		"format":          {[]string{"status", "-o", "xml"}, "use text, json or yaml"},
 		"network":         {[]string{"up", "--state", state, "--network", "x"}, "--network"},
+		"check":           {[]string{"check", "--state", state, "--network", "x"}, "--network"},
 		"settings":        {[]string{"up", "--state", "/", "--name", "X"}, `--name "X"`},
 	} {
 		code, _, stderr := run(t, test.args...)
@@ -111,7 +112,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestHelpNamesExitCodesAndExamples(t *testing.T) {
-	for _, command := range []string{"up", "down", "status"} {
+	for _, command := range []string{"check", "up", "down", "status"} {
 		code, stdout, _ := run(t, command, "--help")
 		if code != exitDone || !strings.Contains(stdout, "Exit codes: 0 done") || !strings.Contains(stdout, "Examples:\n  sluice-local "+command) {
 			t.Errorf("%s: exit %d, %q", command, code, stdout)

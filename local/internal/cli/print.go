@@ -72,6 +72,26 @@ func describeProcesses(processes map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
+// checked is what check prints of a machine that lacks nothing.
+type checked struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// Builds are the parts that the next up builds first.
+	Builds []string `json:"builds"`
+}
+
+func printCheck(out io.Writer, format string, builds []string) error {
+	if format != "text" {
+		return printData(out, format, checked{APIVersion: "local.sluice.dev/v1alpha1", Kind: "Check", Builds: builds})
+	}
+	text := "This machine lacks nothing; sluice local up takes seconds."
+	if len(builds) > 0 {
+		text = "This machine lacks nothing; sluice local up builds these parts first, minutes in all: " + strings.Join(builds, ", ") + "."
+	}
+	_, err := fmt.Fprintln(out, text)
+	return err
+}
+
 // taken is what down prints.
 type taken struct {
 	APIVersion string `json:"apiVersion"`

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,7 +91,7 @@ pinned Go modules on the first start (about ten minutes on two cores) and kept i
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error { return opts.complete(command) },
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("%w: unknown command %q; there are up, down and status", errUsage, args[0])
+				return fmt.Errorf("%w: unknown command %q; there are check, up, down and status", errUsage, args[0])
 			}
 			return nil
 		},
@@ -107,7 +106,7 @@ pinned Go modules on the first start (about ten minutes on two cores) and kept i
 	flags.StringVar(&opts.state, "state", cluster.DefaultState, "folder of everything the node keeps; SLUICE_LOCAL_STATE")
 	flags.StringVar(&opts.cache, "cache", "", "folder of the built parts; SLUICE_LOCAL_CACHE (default sluice/local in the user's cache folder)")
 	flags.StringVarP(&opts.output, "output", "o", "text", "how results are printed: text, json or yaml")
-	root.AddCommand(newUp(&opts), newDown(&opts), newStatus(&opts))
+	root.AddCommand(newCheck(&opts), newUp(&opts), newDown(&opts), newStatus(&opts))
 	for _, command := range root.Commands() {
 		command.Args = noArguments
 	}
@@ -176,52 +175,6 @@ func environmentName(flag string) string {
 		name = append(name, c)
 	}
 	return string(name)
-}
-
-func newUp(opts *options) *cobra.Command {
-	settings := cluster.Settings{}
-	var network string
-	command := &cobra.Command{
-		Use:   "up",
-		Short: "Bring the node up; build what is not built, start what does not run",
-		Long: `Bring the node up and return when it is ready: node, Services, name server, registry, entry point and Gateway answer.
-It may be repeated at any time: after an interrupt, after a reboot, or when a process died.
-
-The node listens on loopback and on an address of its own that only this machine and its pods reach. Its kubeconfig is a
-file of its own; ~/.kube/config is not touched.
-
-` + exitCodes,
-		Example: `  sluice-local up
-  sluice-local up --http-port 0 -o json        # any free port for the entry point
-  sluice-local status -o json | jq -r .kubeconfig`,
-		RunE: func(command *cobra.Command, _ []string) error {
-			parsed, err := netip.ParsePrefix(network)
-			if err != nil {
-				return fmt.Errorf("%w: --network: %w", errUsage, err)
-			}
-			settings.State, settings.Network = opts.state, parsed
-			given := map[string]bool{}
-			command.Flags().Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
-			report := newReporter(command.ErrOrStderr(), time.Now)
-			defer report.Close()
-			status, err := cluster.Up{
-				Settings: settings, Given: given, Cache: opts.cache, Report: report, Clock: time.Now,
-			}.Run(command.Context())
-			if err != nil {
-				return err
-			}
-			report.Close()
-			return printStatus(command.OutOrStdout(), opts.output, status)
-		},
-	}
-	flags := command.Flags()
-	flags.StringVar(&settings.Name, "name", cluster.DefaultName, "name of the node and of the kubeconfig's context")
-	flags.StringVar(&network, "network", cluster.DefaultNetwork, "IPv4 network of 16 bits for pods, Services and the node")
-	flags.IntVar(&settings.HTTPPort, "http-port", cluster.DefaultHTTPPort, "loopback port of the entry point; 0 is any free one")
-	flags.IntVar(&settings.RegistryPort, "registry-port", cluster.DefaultRegistryPort, "loopback port of the registry; 0 is any free one")
-	flags.IntVar(&settings.MetricsPort, "metrics-port", cluster.DefaultMetricsPort, "loopback port of the entry point's metrics; 0 is any free one")
-	flags.IntVar(&settings.APIPort, "api-port", cluster.DefaultAPIPort, "loopback port of the API server; 0 is any free one")
-	return command
 }
 
 func newDown(opts *options) *cobra.Command {

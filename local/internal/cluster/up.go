@@ -30,48 +30,83 @@ type Up struct {
 // Run brings the node up, builds what it needs, starts what does not run and returns when everything answers. It may be
 // repeated at any time, and after an interrupt.
 func (u Up) Run(ctx context.Context) (Status, error) {
-	if err := u.Settings.Validate(); err != nil {
-		return Status{}, err
-	}
-	if err := requirement.ThisMachine().Runtime(u.Settings.State); err != nil {
-		return Status{}, err
-	}
-	fresh := false
-	existing, err := load(u.Settings.State)
-	switch {
-	case errors.Is(err, ErrNoNode):
-		fresh = true
-		if err := checkForeign(u.Settings.State); err != nil {
-			return Status{}, err
-		}
-	case err != nil:
-		return Status{}, err
-	default:
-		if err := u.agrees(existing.Settings); err != nil {
-			return Status{}, err
-		}
-		u.Settings = existing.Settings
-	}
-	if fresh {
-		if u.Settings, err = choosePorts(u.Settings); err != nil {
-			return Status{}, err
-		}
-	}
-	node, err := newNode(u.Settings, u.Report, u.Clock)
+	node, err := u.examine(ctx)
 	if err != nil {
 		return Status{}, err
 	}
-	if err := node.checkMachine(ctx, fresh); err != nil {
+	builder, _, err := u.builder(ctx)
+	if err != nil {
 		return Status{}, err
 	}
-	programs, err := u.build(ctx)
+	programs, err := builder.Ensure(ctx, component.All())
 	if err != nil {
 		return Status{}, err
 	}
 	if err := node.bringUp(ctx, u.Cache, programs); err != nil {
 		return Status{}, err
 	}
-	return Look(ctx, u.Settings.State)
+	return Look(ctx, node.settings.State)
+}
+
+// Check says which parts Run would build first. It changes nothing, and fails as Run would before its first change.
+func (u Up) Check(ctx context.Context) ([]string, error) {
+	_, nodeErr := u.examine(ctx)
+	_, missing, err := u.builder(ctx)
+	if err := errors.Join(nodeErr, err); err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(missing))
+	for _, c := range missing {
+		names = append(names, c.Name+" "+c.Version)
+	}
+	return names, nil
+}
+
+// examine looks whether this machine can run the node, and returns it with the settings it has or would have.
+func (u Up) examine(ctx context.Context) (*Node, error) {
+	settings := u.Settings
+	if err := settings.Validate(); err != nil {
+		return nil, err
+	}
+	if err := requirement.ThisMachine().Runtime(settings.State); err != nil {
+		return nil, err
+	}
+	fresh := false
+	existing, err := load(settings.State)
+	switch {
+	case errors.Is(err, ErrNoNode):
+		fresh = true
+		if err := checkForeign(settings.State); err != nil {
+			return nil, err
+		}
+		if settings, err = choosePorts(settings); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	default:
+		if err := u.agrees(existing.Settings); err != nil {
+			return nil, err
+		}
+		settings = existing.Settings
+	}
+	node, err := newNode(settings, u.Report, u.Clock)
+	if err != nil {
+		return nil, err
+	}
+	return node, node.checkMachine(ctx, fresh)
+}
+
+// builder builds the node's parts; it knows which are missing, and that this machine can build them.
+func (u Up) builder(ctx context.Context) (*component.Builder, []component.Component, error) {
+	builder := &component.Builder{Cache: u.Cache, Go: "go", Progress: u.Report, Clock: u.Clock}
+	missing, err := builder.Missing(ctx, component.All())
+	if err == nil && len(missing) > 0 || errors.Is(err, component.ErrNoGo) {
+		if problem := requirement.ThisMachine().Build(u.Cache); problem != nil {
+			return builder, nil, problem
+		}
+	}
+	return builder, missing, err
 }
 
 // bringUp prepares and starts the node; nobody else changes it meanwhile.
@@ -109,20 +144,6 @@ func (u Up) agrees(existing Settings) error {
 	differ("metrics-port", u.Settings.MetricsPort, existing.MetricsPort)
 	differ("api-port", u.Settings.APIPort, existing.APIPort)
 	return errors.Join(problems...)
-}
-
-func (u Up) build(ctx context.Context) (component.Programs, error) {
-	builder := component.Builder{Cache: u.Cache, Go: "go", Progress: u.Report, Clock: u.Clock}
-	missing, err := builder.Missing(ctx, component.All())
-	if err == nil && len(missing) > 0 || errors.Is(err, component.ErrNoGo) {
-		if problem := requirement.ThisMachine().Build(u.Cache); problem != nil {
-			return nil, problem
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return builder.Ensure(ctx, component.All())
 }
 
 // prepare makes folders, record, keys, control groups and network.

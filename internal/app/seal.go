@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/provenance"
+	"github.com/sluice-dev/sluice/internal/registry/oci"
+	"github.com/sluice-dev/sluice/internal/sbom/cyclonedx"
+	"github.com/sluice-dev/sluice/internal/scan"
+	"github.com/sluice-dev/sluice/internal/scan/grype"
+	"github.com/sluice-dev/sluice/internal/scan/sarif"
+	"github.com/sluice-dev/sluice/internal/scan/trivy"
+	"github.com/sluice-dev/sluice/internal/seal"
+	"github.com/sluice-dev/sluice/internal/sign"
+	"github.com/sluice-dev/sluice/internal/sign/sigstore"
+)
+
+// maxKey bounds a key in bytes.
+const maxKey = 1 << 16
+
+// Verify checks what a release must prove before it may come to an environment; project is the file's where the command runs, nil
+// where there is none. It asks the registry only where a policy requires anything.
+func (a *App) Verify(ctx context.Context, project *v1alpha1.Project, release *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {
+	checker := seal.Checker{Registry: a.registry(), Verifier: sigstore.Verifier{}}
+	return checker.Verify(ctx, release, ref, seal.Policies(project, release, environment)...)
+}
+
+// sealer is made before anything is built: a key that is not there is better known before minutes are spent.
+func (a *App) sealer(ctx context.Context, file *config.File, registry *oci.Registry) (*seal.Sealer, error) {
+	s := &seal.Sealer{
+		Registry: registry, Bills: cyclonedx.New(cyclonedx.Options{Fetch: registry.Descriptor}), Verifier: sigstore.Verifier{},
+		Run: provenance.FromCI(a.o.LookupEnv), Version: a.o.Version, Now: a.o.Now, Note: a.o.Log,
+	}
+	if signing := file.Project.Signing; signing != nil {
+		var err error
+		if s.Signer, err = a.signer(ctx, *signing, file.Dir); err != nil {
+			return nil, err
+		}
+	}
+	if rules := file.Project.Scan; rules != nil {
+		s.Scan, s.Scanner = *rules, scanner(*rules, file.Dir)
+	}
+	return s, nil
+}
+
+func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) (sign.Signer, error) {
+	if signing.Key == nil {
+		return sigstore.NewKMS(ctx, signing.KMS)
+	}
+	key, err := a.signingKey(*signing.Key, dir)
+	if err != nil {
+		return nil, err
+	}
+	return sigstore.NewSigner(key, func() (string, error) {
+		name := signing.Key.PasswordEnv
+		password, ok := a.o.LookupEnv(name)
+		if !ok {
+			return "", fault.New(fault.Usage, "", "it is encrypted, and the environment variable %s with its password is not set", name).
+				WithHint("set it where sluice runs; in a pipeline from its secret store")
+		}
+		return password, nil
+	})
+}
+
+func (a *App) signingKey(key v1alpha1.SigningKey, dir string) ([]byte, error) {
+	const op = "read the signing key"
+	if key.Env != "" {
+		text, ok := a.o.LookupEnv(key.Env)
+		if !ok || strings.TrimSpace(text) == "" {
+			return nil, fault.New(fault.Usage, op, "the environment variable %s of signing.key.env is not set, or empty", key.Env).
+				WithHint("set it where sluice runs; in a pipeline from its secret store")
+		}
+		return []byte(text), nil
+	}
+	path := key.File
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fault.New(fault.Usage, op, "signing.key.file: %w", err)
+	case !info.Mode().IsRegular() || info.Size() > maxKey:
+		return nil, fault.New(fault.Usage, op, "signing.key.file: %s is no key", path)
+	}
+	data, err := os.ReadFile(path)
+	return data, fault.Wrap(fault.Usage, op, err)
+}
+
+// scanner is the one that the rules name.
+func scanner(rules v1alpha1.Scan, dir string) scan.Scanner {
+	switch {
+	case rules.Grype != nil:
+		return grype.New(grype.Options{Path: rules.Grype.Path})
+	case rules.Trivy != nil:
+		return trivy.New(trivy.Options{Path: rules.Trivy.Path})
+	default:
+		return sarif.New(sarif.Options{Command: rules.SARIF.Command, File: rules.SARIF.File, Dir: dir})
+	}
+}

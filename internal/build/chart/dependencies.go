@@ -1,0 +1,217 @@
+package chart
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/chart/v2/util"
+
+	"github.com/sluice-dev/sluice/internal/fault"
+)
+
+const (
+	localScheme = "file://"
+	ociScheme   = "oci://"
+	// lockFile pins what the ranges of Chart.yaml leave open.
+	lockFile = "Chart.lock"
+)
+
+// complete gives a chart the dependencies that its Chart.yaml names. Folders are taken as they are now, whatever copy lies in
+// charts/; others from charts/, else from an OCI registry in the version that Chart.lock says. trail holds the folders above.
+func (p Packer) complete(ctx context.Context, c *chart.Chart, dir string, trail []string) error {
+	place, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(trail, place) {
+		return fault.New(fault.Usage, "", "the charts depend on each other in a circle: %s", strings.Join(append(trail, place), " needs "))
+	}
+	trail = append(slices.Clone(trail), place)
+	for _, d := range c.Metadata.Dependencies {
+		if strings.HasPrefix(d.Repository, localScheme) {
+			remove(c, d.Name)
+		}
+	}
+	for _, d := range c.Metadata.Dependencies {
+		if err := p.resolve(ctx, c, d, dir, trail); err != nil {
+			return fault.Wrap(fault.KindOf(err), "dependency "+d.Name, err)
+		}
+	}
+	return unique(c)
+}
+
+// resolve makes sure that a chart has one of its dependencies.
+func (p Packer) resolve(ctx context.Context, c *chart.Chart, d *chart.Dependency, dir string, trail []string) error {
+	if have := find(c, d.Name); have != nil {
+		return fits(have, d, lockedVersion(c.Lock, d))
+	}
+	var added *chart.Chart
+	var err error
+	switch {
+	case strings.HasPrefix(d.Repository, localScheme):
+		added, err = p.local(ctx, d, dir, trail)
+	case strings.HasPrefix(d.Repository, ociScheme):
+		added, err = p.fetch(ctx, c, d, dir)
+	case d.Repository == "":
+		return fault.New(fault.Usage, "", "%s names no repository, and the chart's folder charts does not hold it", util.ChartfileName).
+			WithHint("put the chart into %s, or say in %s where it is: repository: file://… or oci://…", filepath.Join(dir, util.ChartsDir), util.ChartfileName)
+	default:
+		return fault.New(fault.Usage, "", "it is to come from %s, which a build does not ask, and the chart's folder charts does not hold it", d.Repository).
+			WithHint("fetch it before the build with `helm dependency build %s`, or take it from a registry: repository: oci://…", dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := fits(added, d, ""); err != nil {
+		return err
+	}
+	c.AddDependency(added)
+	return nil
+}
+
+// local loads a dependency from a folder beside the chart, with its own dependencies.
+func (p Packer) local(ctx context.Context, d *chart.Dependency, dir string, trail []string) (*chart.Chart, error) {
+	name := filepath.FromSlash(strings.TrimPrefix(d.Repository, localScheme))
+	if name == "" || filepath.IsAbs(name) {
+		return nil, fault.New(fault.Usage, "", "%s is no path relative to the chart, so it leads elsewhere on another machine", d.Repository).
+			WithHint("write it relative to the folder %s, for example file://../%s", dir, d.Name)
+	}
+	folder := filepath.Join(dir, name)
+	if err := hasChart("load "+folder, folder); err != nil {
+		return nil, fault.New(fault.KindOf(err), "", "%w", err).WithHint("correct the path in %s, which says repository: %s", util.ChartfileName, d.Repository)
+	}
+	c, err := loader.LoadDir(folder)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "load "+folder, "%w", err).WithHint("see what `helm lint %s` says", folder)
+	}
+	return c, p.complete(ctx, c, folder, trail)
+}
+
+// fetch gets a dependency from an OCI registry, in the one version that Chart.lock says.
+func (p Packer) fetch(ctx context.Context, c *chart.Chart, d *chart.Dependency, dir string) (*chart.Chart, error) {
+	version, err := pinned(c, d, dir)
+	if err != nil {
+		return nil, err
+	}
+	if p.Fetch == nil {
+		return nil, fault.New(fault.Internal, "", "nothing is wired that could fetch %s", d.Repository)
+	}
+	// A tag must not hold "+", for which "_" stands.
+	reference := strings.TrimSuffix(strings.TrimPrefix(d.Repository, ociScheme), "/") + "/" + d.Name + ":" + strings.ReplaceAll(version, "+", "_")
+	archive, err := p.Fetch(ctx, reference)
+	if fault.Is(err, fault.NotFound) {
+		return nil, fault.New(fault.Usage, "", "%w", err).WithHint("push it there, or take another version with `helm dependency update %s`", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	added, err := loader.LoadArchive(bytes.NewReader(archive))
+	if err != nil {
+		return nil, fault.New(fault.Fatal, "", "what %s holds is no chart: %w", reference, err)
+	}
+	if got := added.Metadata.Version; got != version {
+		return nil, fault.New(fault.Fatal, "", "%s holds version %s", reference, got).WithHint("push the chart under its own version again")
+	}
+	return added, nil
+}
+
+// pinned is the version of a dependency in a Chart.lock that belongs to this Chart.yaml.
+func pinned(c *chart.Chart, d *chart.Dependency, dir string) (string, error) {
+	const cure = "write it with `helm dependency update %s`, and commit it"
+	if c.Lock == nil {
+		return "", fault.New(fault.Usage, "", "there is no %s that says which version to take", lockFile).WithHint(cure, dir)
+	}
+	sum, err := lockDigest(c.Metadata.Dependencies, c.Lock.Dependencies)
+	if err != nil {
+		return "", err
+	}
+	version := lockedVersion(c.Lock, d)
+	if sum != c.Lock.Digest || version == "" {
+		return "", fault.New(fault.Usage, "", "%s is out of date: %s was changed since it was written", lockFile, util.ChartfileName).WithHint(cure, dir)
+	}
+	return version, nil
+}
+
+// lockDigest is what Helm writes into Chart.lock: a digest of what is asked for and what was found.
+func lockDigest(asked, found []*chart.Dependency) (string, error) {
+	data, err := json.Marshal([2][]*chart.Dependency{asked, found})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+func lockedVersion(lock *chart.Lock, d *chart.Dependency) string {
+	if lock == nil || strings.HasPrefix(d.Repository, localScheme) {
+		return ""
+	}
+	for _, l := range lock.Dependencies {
+		if l.Name == d.Name && l.Repository == d.Repository {
+			return l.Version
+		}
+	}
+	return ""
+}
+
+// fits says whether a chart is what a dependency asks for: its name, a version in its range, and the locked one where there is one.
+func fits(c *chart.Chart, d *chart.Dependency, locked string) error {
+	if c.Name() != d.Name {
+		return fault.New(fault.Usage, "", "the chart that was found is called %s", c.Name()).WithHint("correct the name in %s", util.ChartfileName)
+	}
+	if locked != "" && c.Metadata.Version != locked {
+		return fault.New(fault.Usage, "", "the chart's folder charts holds version %s, %s says %s", c.Metadata.Version, lockFile, locked).
+			WithHint("bring it up to date with `helm dependency build`")
+	}
+	if d.Version == "" {
+		return nil
+	}
+	wanted, err := semver.NewConstraint(d.Version)
+	if err != nil {
+		return fault.New(fault.Usage, "", "%q is neither a version nor a range: %w", d.Version, err)
+	}
+	version, err := semver.NewVersion(c.Metadata.Version)
+	if err != nil {
+		return fault.New(fault.Usage, "", "its version %q is no semantic version: %w", c.Metadata.Version, err)
+	}
+	if !wanted.Check(version) {
+		return fault.New(fault.Usage, "", "the chart that was found has version %s, %s asks for %s", version, util.ChartfileName, d.Version).
+			WithHint("correct one of the two")
+	}
+	return nil
+}
+
+func find(c *chart.Chart, name string) *chart.Chart {
+	for _, d := range c.Dependencies() {
+		if d.Name() == name {
+			return d
+		}
+	}
+	return nil
+}
+
+func remove(c *chart.Chart, name string) {
+	c.SetDependencies(slices.DeleteFunc(slices.Clone(c.Dependencies()), func(d *chart.Chart) bool { return d.Name() == name })...)
+}
+
+// unique refuses two charts of one name, which would be written over each other: an archive has one folder per name.
+func unique(c *chart.Chart) error {
+	seen := map[string]string{}
+	for _, d := range c.Dependencies() {
+		if other, twice := seen[d.Name()]; twice {
+			return fault.New(fault.Usage, "dependency "+d.Name(), "the chart would hold both %s and %s of it", other, d.Metadata.Version).
+				WithHint("keep one of the two in the folder charts; `alias:` in %s uses one chart several times", util.ChartfileName)
+		}
+		seen[d.Name()] = d.Metadata.Version
+	}
+	return nil
+}

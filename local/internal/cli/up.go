@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/sluice-dev/sluice/local/internal/cluster"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// upFlags are what a node is made with.
+type upFlags struct {
+	settings cluster.Settings
+	network  string
+}
+
+func (f *upFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.settings.Name, "name", cluster.DefaultName, "name of the node and of the kubeconfig's context")
+	flags.StringVar(&f.network, "network", cluster.DefaultNetwork, "IPv4 network of 16 bits for pods, Services and the node")
+	flags.IntVar(&f.settings.HTTPPort, "http-port", cluster.DefaultHTTPPort, "loopback port of the entry point; 0 is any free one")
+	flags.IntVar(&f.settings.RegistryPort, "registry-port", cluster.DefaultRegistryPort, "loopback port of the registry; 0 is any free one")
+	flags.IntVar(&f.settings.MetricsPort, "metrics-port", cluster.DefaultMetricsPort, "loopback port of the entry point's metrics; 0 is any free one")
+	flags.IntVar(&f.settings.APIPort, "api-port", cluster.DefaultAPIPort, "loopback port of the API server; 0 is any free one")
+}
+
+// up is what bringing up the node of these flags needs to know.
+func (f *upFlags) up(command *cobra.Command, opts *options, report cluster.Reporter) (cluster.Up, error) {
+	parsed, err := netip.ParsePrefix(f.network)
+	if err != nil {
+		return cluster.Up{}, fmt.Errorf("%w: --network: %w", errUsage, err)
+	}
+	f.settings.State, f.settings.Network = opts.state, parsed
+	given := map[string]bool{}
+	command.Flags().Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
+	return cluster.Up{Settings: f.settings, Given: given, Cache: opts.cache, Report: report, Clock: time.Now}, nil
+}
+
+func newUp(opts *options) *cobra.Command {
+	var flags upFlags
+	command := &cobra.Command{
+		Use:   "up",
+		Short: "Bring the node up; build what is not built, start what does not run",
+		Long: `Bring the node up and return when it is ready: node, Services, name server, registry, entry point and Gateway answer.
+It may be repeated at any time: after an interrupt, after a reboot, or when a process died.
+
+The node listens on loopback and on an address of its own that only this machine and its pods reach. Its kubeconfig is a
+file of its own; ~/.kube/config is not touched.
+
+` + exitCodes,
+		Example: `  sluice-local up
+  sluice-local up --http-port 0 -o json        # any free port for the entry point
+  sluice-local status -o json | jq -r .kubeconfig`,
+		RunE: func(command *cobra.Command, _ []string) error {
+			report := newReporter(command.ErrOrStderr(), time.Now)
+			defer report.Close()
+			up, err := flags.up(command, opts, report)
+			if err != nil {
+				return err
+			}
+			status, err := up.Run(command.Context())
+			if err != nil {
+				return err
+			}
+			report.Close()
+			return printStatus(command.OutOrStdout(), opts.output, status)
+		},
+	}
+	flags.register(command.Flags())
+	return command
+}
+
+func newCheck(opts *options) *cobra.Command {
+	var flags upFlags
+	command := &cobra.Command{
+		Use:   "check",
+		Short: "Say what the machine lacks for a node; change nothing",
+		Long: `Say what this machine lacks for a node, one line each with the cure, and which parts "up" would build first. It takes the
+flags of "up", and changes nothing.
+
+` + exitCodes,
+		Example: `  sluice-local check
+  sluice-local check -o json`,
+		RunE: func(command *cobra.Command, _ []string) error {
+			report := newReporter(command.ErrOrStderr(), time.Now)
+			defer report.Close()
+			up, err := flags.up(command, opts, report)
+			if err != nil {
+				return err
+			}
+			missing, err := up.Check(command.Context())
+			if err != nil {
+				return err
+			}
+			report.Close()
+			return printCheck(command.OutOrStdout(), opts.output, missing)
+		},
+	}
+	flags.register(command.Flags())
+	return command
+}
