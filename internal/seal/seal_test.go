@@ -323,6 +323,7 @@ func TestPolicies(t *testing.T) {
 		"no file":                    {nil, env(v("r")), "the release:r"},
 		"the release deleted it":     {&v1alpha1.Project{Environments: env(v("f"))}, env(nil), "sluice.yaml:f"},
 		"the file deleted it":        {&v1alpha1.Project{Environments: env(nil)}, env(v("r")), "the release:r"},
+		"the same":                   {&v1alpha1.Project{Environments: env(v("x"))}, env(v("x")), "sluice.yaml and the release:x"},
 		"both":                       {&v1alpha1.Project{Environments: env(v("f"))}, env(v("r")), "sluice.yaml:f the release:r"},
 		"the file has another place": {&v1alpha1.Project{Verify: v("p"), Environments: map[string]v1alpha1.Environment{}}, env(nil), "sluice.yaml:p"},
 	} {

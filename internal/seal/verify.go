@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -55,7 +56,12 @@ func Policies(project *v1alpha1.Project, release *v1alpha1.Release, environment 
 			policies = append(policies, Policy{From: "sluice.yaml", Verification: *v})
 		}
 	}
-	if v := release.Environments[environment].Verify; v != nil {
+	v := release.Environments[environment].Verify
+	switch {
+	case v == nil:
+	case len(policies) == 1 && reflect.DeepEqual(policies[0].Verification, *v):
+		policies[0].From += " and the release"
+	default:
 		policies = append(policies, Policy{From: "the release", Verification: *v})
 	}
 	return policies
@@ -127,12 +133,12 @@ func (c *Checker) judge(ctx context.Context, p *Proof, there beside, release *v1
 			return err
 		}
 		if err != nil {
-			why = append(why, fmt.Sprintf("%s: %v", short(b.ref), err))
+			why = append(why, err.Error())
 			continue
 		}
 		st, err := provenance.Parse(v.Statement)
 		if err != nil || !st.About(digestOf(p.Subject)) {
-			why = append(why, fmt.Sprintf("%s: what it signs cannot be used: %v", short(b.ref), err))
+			why = append(why, b.ref+": what it signs cannot be used")
 			continue
 		}
 		// Whatever the statement says of the digest, whoever signed it vouches for nothing else than that it says so: only a bare
@@ -159,7 +165,7 @@ func unsigned(there beside, why []string) error {
 	case len(why) == 0:
 		return fault.New(fault.Refused, "", "its statements are signed, but not the thing itself")
 	default:
-		return fault.New(fault.Refused, "", "none of its %d signatures is by a trusted signer: %s", len(there.bundles)+len(there.damaged), strings.Join(why, "; "))
+		return fault.New(fault.Refused, "", "none of its %d signatures is by a trusted signer: %s", len(there.bundles)+len(there.damaged), strings.Join(unique(why), "; "))
 	}
 }
 
@@ -183,7 +189,7 @@ func checkProvenance(p *Proof, statements []provenance.Statement, release *v1alp
 	if len(why) == 0 {
 		return fault.New(fault.Refused, "", "no provenance is signed by a trusted signer")
 	}
-	return fault.New(fault.Refused, "", "its provenance does not fit: %s", strings.Join(slices.Compact(why), "; "))
+	return fault.New(fault.Refused, "", "its provenance does not fit: %s", strings.Join(unique(why), "; "))
 }
 
 // fits says whether provenance is that of the release, by a builder and from a source that may.
@@ -217,12 +223,8 @@ func fits(name string, p provenance.Predicate, release *v1alpha1.Release, policy
 	return provenance.Source{}, err
 }
 
-// short is the end of a reference by digest that tells signatures apart.
-func short(ref string) string {
-	const digits = 12
-	digest := digestOf(ref)
-	if _, hex, ok := strings.Cut(digest, ":"); ok && len(hex) > digits {
-		return "signature " + hex[:digits]
-	}
-	return ref
+// unique leaves out reasons that were given before.
+func unique(why []string) []string {
+	slices.Sort(why)
+	return slices.Compact(why)
 }

@@ -122,10 +122,9 @@ func (v *inventory) components() []cdx.Component {
 	for file, list := range v.packages {
 		for _, p := range list {
 			url := p.url(distribution)
-			c, ok := byRef[url]
-			if !ok {
-				c = &cdx.Component{BOMRef: url, Type: cdx.ComponentTypeLibrary, Name: p.name, Version: p.version, PackageURL: url}
-				byRef[url], places[url] = c, map[string]bool{}
+			if byRef[url] == nil {
+				byRef[url] = &cdx.Component{BOMRef: url, Type: cdx.ComponentTypeLibrary, Name: p.name, Version: p.version, PackageURL: url}
+				places[url] = map[string]bool{}
 			}
 			places[url]["/"+file] = true
 		}

@@ -177,8 +177,8 @@ func (v *inventory) database(name string, size int64, content io.Reader, parse f
 func (v *inventory) program(name string, size int64, content io.Reader) ([]found, error) {
 	magic := []byte("\x7fELF")
 	head := bufio.NewReader(content)
-	if start, err := head.Peek(len(magic)); err != nil || !bytes.Equal(start, magic) {
-		// Shorter than a program, or none. What went wrong with the stream itself comes with the next entry.
+	// What is shorter than a program is none. What went wrong with the stream itself comes again with the next entry.
+	if start, _ := head.Peek(len(magic)); !bytes.Equal(start, magic) {
 		return nil, nil
 	}
 	if size > maxProgram {

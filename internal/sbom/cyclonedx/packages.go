@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -80,37 +81,10 @@ func apk(r io.Reader) ([]found, error) {
 func stanzas(r io.Reader, each func(map[string]string), keys ...string) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 1<<16), maxDatabase)
-	fields, count := map[string]string{}, 0
-	end := func() error {
-		if len(fields) == 0 {
-			return nil
-		}
-		if fields[keys[0]] == "" || fields[keys[1]] == "" {
-			return fmt.Errorf("%w: entry %d has no %s or no %s", errForm, count+1, keys[0], keys[1])
-		}
-		if count++; count > maxPackages {
-			return fmt.Errorf("%w: it lists more than %d packages", errForm, maxPackages)
-		}
-		each(fields)
-		fields = map[string]string{}
-		return nil
-	}
+	list := stanzaList{each: each, keys: keys, fields: map[string]string{}}
 	for lines.Scan() {
-		line := lines.Text()
-		if strings.TrimSpace(line) == "" {
-			if err := end(); err != nil {
-				return err
-			}
-			continue
-		}
-		key, value, ok := strings.Cut(line, ":")
-		for _, wanted := range keys {
-			if ok && key == wanted {
-				fields[key] = strings.TrimSpace(value)
-			}
-		}
-		if len(fields) == 0 && count == 0 && !ok && !strings.HasPrefix(line, " ") {
-			return fmt.Errorf("%w: %.40q is no line of it", errForm, line)
+		if err := list.line(lines.Text()); err != nil {
+			return err
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
@@ -118,7 +92,45 @@ func stanzas(r io.Reader, each func(map[string]string), keys ...string) error {
 	} else if err != nil {
 		return err
 	}
-	return end()
+	return list.end()
+}
+
+// stanzaList is a list being read.
+type stanzaList struct {
+	each   func(map[string]string)
+	keys   []string
+	fields map[string]string
+	count  int
+}
+
+func (l *stanzaList) line(text string) error {
+	if strings.TrimSpace(text) == "" {
+		return l.end()
+	}
+	key, value, ok := strings.Cut(text, ":")
+	if ok && slices.Contains(l.keys, key) {
+		l.fields[key] = strings.TrimSpace(value)
+	}
+	if len(l.fields) == 0 && l.count == 0 && !ok && !strings.HasPrefix(text, " ") {
+		return fmt.Errorf("%w: %.40q is no line of it", errForm, text)
+	}
+	return nil
+}
+
+// end is the end of a block.
+func (l *stanzaList) end() error {
+	if len(l.fields) == 0 {
+		return nil
+	}
+	if l.fields[l.keys[0]] == "" || l.fields[l.keys[1]] == "" {
+		return fmt.Errorf("%w: entry %d has no %s or no %s", errForm, l.count+1, l.keys[0], l.keys[1])
+	}
+	if l.count++; l.count > maxPackages {
+		return fmt.Errorf("%w: it lists more than %d packages", errForm, maxPackages)
+	}
+	l.each(l.fields)
+	l.fields = map[string]string{}
+	return nil
 }
 
 // osRelease reads which distribution an image is of.
