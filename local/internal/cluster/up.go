@@ -50,7 +50,8 @@ func (u Up) Run(ctx context.Context) (Status, error) {
 		if err := u.agrees(existing.Settings); err != nil {
 			return Status{}, err
 		}
-		u.Settings = existing.Settings
+		// Optional parts are added to those that are there; the others stay as they are.
+		u.Settings = existing.Settings.and(u.Settings.With)
 	}
 	if fresh {
 		if u.Settings, err = choosePorts(u.Settings); err != nil {
@@ -113,7 +114,8 @@ func (u Up) agrees(existing Settings) error {
 
 func (u Up) build(ctx context.Context) (component.Programs, error) {
 	builder := component.Builder{Cache: u.Cache, Go: "go", Progress: u.Report, Clock: u.Clock}
-	missing, err := builder.Missing(ctx, component.All())
+	needed := component.Needed(u.Settings.With)
+	missing, err := builder.Missing(ctx, needed)
 	if err == nil && len(missing) > 0 || errors.Is(err, component.ErrNoGo) {
 		if problem := requirement.ThisMachine().Build(u.Cache); problem != nil {
 			return nil, problem
@@ -122,7 +124,7 @@ func (u Up) build(ctx context.Context) (component.Programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	return builder.Ensure(ctx, component.All())
+	return builder.Ensure(ctx, needed)
 }
 
 // prepare makes folders, record, keys, control groups and network.
@@ -147,7 +149,7 @@ func (n *Node) prepare(ctx context.Context, cache string) error {
 			return fmt.Errorf("remove the runtime state of the last boot: %w", err)
 		}
 	}
-	found.Boot, found.Cache = boot, cache
+	found.Boot, found.Cache, found.Settings = boot, cache, n.settings
 	if err := found.save(); err != nil {
 		return err
 	}
@@ -261,6 +263,12 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	if err := n.run(ctx, on, proxy, coredns, provisioner, traefik); err != nil {
 		return err
 	}
+	if s.has(buildkit) {
+		n.report.Step("start BuildKit")
+		if err := n.run(ctx, on, buildkitd); err != nil {
+			return err
+		}
+	}
 	return n.settle(ctx, api)
 }
 
@@ -314,6 +322,7 @@ func (n *Node) settle(ctx context.Context, api *kubeapi.Client) error {
 		{"Services and the name server", s.resolves},
 		{"the entry point", answers(s.entryURL())},
 		{"the Gateway", ready(gatewayPath(), "Programmed")},
+		{"BuildKit", s.builds},
 	} {
 		n.report.Step("wait for " + each.what)
 		if err := n.await(ctx, "wait for "+each.what, patience, each.probe); err != nil {
