@@ -68,6 +68,7 @@ bench: build bin/helm ## the figures that the docs quote, one line each (as root
 
 fuzz: ## look for panics in the decoders, a minute each
 	$(GO) test ./internal/config -run '^$$' -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 1s
+	$(GO) test ./internal/testreport -run '^$$' -fuzz FuzzParse -fuzztime 60s -fuzzminimizetime 1s
 
 clean: ## remove what was built here; the local cluster's own cache stays
 	rm -rf bin
