@@ -18,6 +18,8 @@ type Release struct {
 	// Environments is the rest of the process: clusters, strategies, gates, steps.
 	Environments map[string]Environment `json:"environments"`
 	Source       Source                 `json:"source"`
+	// Tests are the results of the images' tests, by image; images that have none are left out.
+	Tests map[string]Tests `json:"tests,omitempty"`
 	// Files are the values files by their path, kept in the artifact as layers.
 	Files map[string][]byte `json:"-"`
 	// ChartArchive is the chart as packed by Helm, loaded with the release.
@@ -38,4 +40,11 @@ type ReleaseRef struct {
 	// Digest of the release artifact, sha256:…
 	Digest  string `json:"digest"`
 	Version string `json:"version"`
+}
+
+// Tests sums up what an image's tests said; a release only holds tests that passed.
+type Tests struct {
+	// Passed and Skipped count test cases. Both are 0 where the tests wrote no results and only their exit code is known.
+	Passed  int `json:"passed"`
+	Skipped int `json:"skipped"`
 }

@@ -17,7 +17,7 @@ import (
 
 // Maker makes releases. It is safe for concurrent use where its ports are.
 type Maker struct {
-	// Builders by the key that chooses them in sluice.yaml: "ko".
+	// Builders by the key that chooses them in sluice.yaml: "ko", "dockerfile", "script". Those that are a build.Tester run tests too.
 	Builders map[string]build.Builder
 	Charts   build.Packer
 	Sources  build.Sources
@@ -73,11 +73,11 @@ func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release
 	}
 	defer os.RemoveAll(work)
 
-	layouts, err := m.buildImages(ctx, req, rel, work)
+	images, err := m.buildImages(ctx, req, &rel, work)
 	if err != nil {
 		return rel, ref, err
 	}
-	if err := m.pushParts(ctx, req, names, layouts, &rel); err != nil {
+	if err := m.pushParts(ctx, req, names, images, &rel); err != nil {
 		return rel, ref, err
 	}
 	artifact, err := encode(rel)
@@ -123,46 +123,61 @@ func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release)
 	return p, nil
 }
 
-// buildImages builds every image, a limited number at once. The first failure stops the others.
-func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel v1alpha1.Release, work string) (map[string]build.Layout, error) {
-	layouts := map[string]build.Layout{}
+// buildImages tests and builds every image, a limited number at once. The first failure stops the others.
+func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel *v1alpha1.Release, work string) (map[string]build.Image, error) {
+	images := map[string]build.Image{}
 	var mu sync.Mutex
 	err := m.each(ctx, keys(rel.Spec.Images), func(ctx context.Context, name string) error {
-		image := rel.Spec.Images[name]
-		kind, from := builderOf(image)
+		spec := rel.Spec.Images[name]
+		kind, from := builderOf(spec)
 		builder, ok := m.Builders[kind]
 		if !ok {
 			return fault.New(fault.Internal, "build image "+name, "there is no builder %q", kind)
 		}
-		req.Progress("building image " + name + " from " + from)
-		layout, err := builder.Build(ctx, build.Request{
-			Dir: req.Dir, Service: rel.Service, Name: name, Image: image, Version: rel.Version, Commit: rel.Source.Commit,
-		}, work)
-		if err != nil {
-			return wrap("build image "+name, err)
+		wanted := build.Request{
+			Dir: req.Dir, Service: rel.Service, Name: name, Image: spec, Version: rel.Version, Commit: rel.Source.Commit, Time: rel.Source.Time,
+			Log: func(line string) { req.Progress(name + ": " + line) },
 		}
-		req.Progress("built image " + name + " " + layout.Digest)
-		mu.Lock()
-		defer mu.Unlock()
-		layouts[name] = layout
-		return nil
-	})
-	return layouts, err
-}
-
-// pushParts pushes everything that the release will name, and names it.
-func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, layouts map[string]build.Layout, rel *v1alpha1.Release) error {
-	var mu sync.Mutex
-	rel.Images = map[string]string{}
-	err := m.each(ctx, keys(layouts), func(ctx context.Context, name string) error {
-		ref, err := m.Registry.PushLayout(ctx, layouts[name].Path, p.images[name], Tag(rel.Version))
+		tests, err := runTests(ctx, builder, wanted, req.Progress)
 		if err != nil {
 			return err
 		}
-		if got := digestOf(ref); got != layouts[name].Digest {
-			return fault.New(fault.Internal, "push image "+name, "the registry holds %s, but %s was built", got, layouts[name].Digest)
+		req.Progress("building image " + name + " from " + from)
+		image, err := builder.Build(ctx, wanted, work)
+		if err != nil {
+			return wrap("build image "+name, err)
 		}
-		req.Progress("pushed " + ref)
+		req.Progress("built image " + name + " " + image.Digest)
+		mu.Lock()
+		defer mu.Unlock()
+		images[name] = image
+		if tests != nil {
+			if rel.Tests == nil {
+				rel.Tests = map[string]v1alpha1.Tests{}
+			}
+			rel.Tests[name] = *tests
+		}
+		return nil
+	})
+	return images, err
+}
+
+// pushParts pushes everything that the release will name, and names it.
+func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, images map[string]build.Image, rel *v1alpha1.Release) error {
+	var mu sync.Mutex
+	rel.Images = map[string]string{}
+	err := m.each(ctx, keys(images), func(ctx context.Context, name string) error {
+		ref := images[name].Reference
+		if ref == "" {
+			var err error
+			if ref, err = m.Registry.PushLayout(ctx, images[name].Layout, p.images[name], Tag(rel.Version)); err != nil {
+				return err
+			}
+			req.Progress("pushed " + ref)
+		}
+		if got := digestOf(ref); got != images[name].Digest {
+			return fault.New(fault.Internal, "push image "+name, "the registry holds %s, but %s was built", got, images[name].Digest)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		rel.Images[name] = ref
