@@ -4,10 +4,8 @@ import (
 	"context"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/build/chart"
 	"github.com/sluice-dev/sluice/internal/build/git"
-	"github.com/sluice-dev/sluice/internal/build/ko"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
@@ -24,8 +22,8 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 	}
 	registry := a.registry()
 	maker := &release.Maker{
-		Builders: map[string]build.Builder{"ko": ko.New(ko.Options{Base: registry.Descriptor})},
-		Charts:   chart.Packer{}, Sources: git.Git{}, Registry: registry,
+		Builders: a.builders(registry, project.Buildkit), Limit: a.o.Parallel,
+		Charts: chart.Packer{}, Sources: git.Git{}, Registry: registry,
 	}
 	_, ref, err := maker.Make(ctx, release.MakeRequest{
 		Project: project, Service: service, Dir: file.Dir, Version: version, Progress: a.o.Log,

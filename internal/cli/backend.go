@@ -27,6 +27,7 @@ func (inv *invocation) backend(dir, registry string, p progress) Backend {
 	return inv.Process.Backend(app.Options{
 		LookupEnv: inv.LookupEnv, Dir: dir, Executable: inv.Executable,
 		Context: inv.cluster.context, Kubeconfig: inv.cluster.kubeconfig, Registry: registry,
+		Buildkit: inv.building.buildkit, Parallel: int(inv.building.parallel),
 		Log:      p.Note,
 		Announce: func(_ context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error { p.Event(r, e); return nil },
 		Observed: p.Observed, Now: inv.Now,

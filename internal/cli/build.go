@@ -23,7 +23,9 @@ type releaseDocument struct {
 	Name   string            `json:"name"`
 	Images map[string]string `json:"images"`
 	Chart  string            `json:"chart"`
-	Source v1alpha1.Source   `json:"source"`
+	// Tests are the results of the images' tests, by image; images that have none are left out.
+	Tests  map[string]v1alpha1.Tests `json:"tests,omitempty"`
+	Source v1alpha1.Source           `json:"source"`
 }
 
 func newBuild(inv *invocation) *cobra.Command {
@@ -32,8 +34,13 @@ func newBuild(inv *invocation) *cobra.Command {
 		Use: "build [SERVICE]", Short: "Build a service's images and make the release", GroupID: groupShip, Args: oneArg("SERVICE", false),
 		Long: describe(`Build a service's images, package its chart and push both with the release artifact that names them by digest.
 
-SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0, 1, 2, 8, 130),
+Images with a test stage are tested first: failing tests are exit code 3, a failing build is 2, and in both cases nothing was pushed.
+The result files are kept in .sluice/tests/SERVICE/IMAGE.
+
+SERVICE may be left out where sluice.yaml has only one. Images from Go sources need no Docker; images from Dockerfiles need a BuildKit:
+the one of --buildkit, of buildkit: in sluice.yaml or of $BUILDKIT_HOST, else Docker's own, else the local cluster's.`, 0, 1, 2, 3, 8, 130),
 		Example: `  sluice build
+  sluice build --buildkit tcp://builder:1234
   sluice build calculator --version 1.4.0 -o json`,
 		ValidArgsFunction: inv.completeServices,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
@@ -60,6 +67,7 @@ SERVICE may be left out where sluice.yaml has only one. No Docker is needed.`, 0
 	}
 	registryFlag(cmd, &registry)
 	versionFlag(cmd, &version)
+	inv.building.register(cmd)
 	return cmd
 }
 
@@ -71,6 +79,7 @@ func describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releas
 	return &releaseDocument{
 		document: head("ReleaseResult"), Service: release.Service, Version: release.Version, Digest: ref.Digest, Ref: ref.Ref,
 		Name: release.Service + "@" + ref.Digest, Images: release.Images, Chart: release.Chart, Source: release.Source,
+		Tests: release.Tests,
 	}
 }
 
@@ -78,8 +87,34 @@ func (d *releaseDocument) summary(w io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(d.Images)) {
 		fmt.Fprintf(w, "image    %s  %s\n", name, d.Images[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(d.Tests)) {
+		fmt.Fprintf(w, "tests    %s  %s\n", name, tested(d.Tests[name]))
+	}
 	fmt.Fprintf(w, "chart    %s\n", d.Chart)
 	fmt.Fprintf(w, "release  %s %s  %s\n", d.Service, d.Version, strings.TrimSpace(d.Ref))
+}
+
+// tested are the results of an image's tests, for people.
+func tested(t v1alpha1.Tests) string {
+	switch {
+	case t == v1alpha1.Tests{}:
+		return "passed"
+	case t.Skipped > 0:
+		return fmt.Sprintf("%d passed, %d skipped", t.Passed, t.Skipped)
+	default:
+		return fmt.Sprintf("%d passed", t.Passed)
+	}
+}
+
+// buildFlags say how images are built, for commands that build.
+type buildFlags struct {
+	buildkit string
+	parallel uint
+}
+
+func (b *buildFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&b.buildkit, "buildkit", "", "`address` of the BuildKit that builds Dockerfiles, in place of that in sluice.yaml")
+	cmd.Flags().UintVar(&b.parallel, "parallel", 0, "`number` of images built at once (default: the number of processors)")
 }
 
 func orDefault(value, otherwise string) string {

@@ -51,6 +51,7 @@ what was verified before it stays.`, 0, 1, 2, 3, 4, 5, 6, 7, 8, 130),
 	registryFlag(cmd, &flags.registry)
 	versionFlag(cmd, &flags.version)
 	waitFlag(cmd, &flags.wait)
+	inv.building.register(cmd)
 	inv.cluster.register(cmd)
 	return cmd
 }
