@@ -108,7 +108,7 @@ func TestE2ESecretReachesNoLayerAndNoLog(t *testing.T) {
 	const secret = "open sesame, said nobody"
 	w := newWorld(t)
 	w.put(t, "app/Dockerfile", `FROM BASE AS build
-RUN --mount=type=secret,id=token ["/tool", "length", "/run/secrets/token", "/out/length"]
+RUN --mount=type=secret,id=token ["/tool", "length", "/run/secrets/token", "/out/length", "BASE"]
 RUN --mount=type=secret,id=file ["/tool", "length", "/run/secrets/file", "/out/second"]
 `)
 	w.put(t, "token.txt", "another secret that is long")
