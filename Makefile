@@ -36,7 +36,7 @@ test-unit: ## unit tests; they need no cluster, no root and no network
 
 test-e2e: build ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
 	@echo "==> local cluster"
-	bin/sluice local up
+	bin/sluice local up --with buildkit
 	@echo "==> end-to-end tests"
 	$(GO) test -tags e2e -count=1 -p 1 -parallel 2 -timeout 70m -v $(e2e_packages)
 	cd local && $(GO) test -tags e2e -count=1 -p 1 -timeout 20m ./...

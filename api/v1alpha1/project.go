@@ -10,6 +10,8 @@ type Project struct {
 	Name string `json:"name"`
 	// Registry is the OCI repository prefix under which images, charts and releases are pushed, for example localhost:5000/calculator.
 	Registry string `json:"registry"`
+	// Buildkit is the address of the BuildKit that builds Dockerfiles, for example unix:///run/buildkit/buildkitd.sock, tcp://builder:1234, docker-container://name, or docker for Docker's own. Default: $BUILDKIT_HOST, then Docker's own, then the local cluster's.
+	Buildkit string `json:"buildkit,omitempty"`
 	// Services by name.
 	Services map[string]Service `json:"services"`
 	// Environments by name.
@@ -42,16 +44,6 @@ type Service struct {
 	// PerSlot names volumes ("PersistentVolumeClaim/name") of which each slot may have its own, empty at first: caches and scratch space.
 	// A volume that is listed neither here nor under shared is refused with two slots, for the new version would start without its data.
 	PerSlot []string `json:"perSlot,omitempty"`
-}
-
-// Image says how one image is built. Exactly one builder is set.
-type Image struct {
-	// Ko is the folder, relative to sluice.yaml, of a Go main package, built without a daemon.
-	Ko string `json:"ko,omitempty"`
-	// Base is the base image of a ko build. Default: an empty image with CA certificates of the build machine left out.
-	Base string `json:"base,omitempty"`
-	// Platforms to build for, for example linux/amd64. Default: the platform of the building machine, on linux.
-	Platforms []string `json:"platforms,omitempty"`
 }
 
 // Environment is a place where services run: cluster, namespace, values, strategy and gates.

@@ -20,6 +20,8 @@ type Release struct {
 	Source       Source                 `json:"source"`
 	// Scans is what the scan of each image found when the release was first made, by the image's name.
 	Scans map[string]ScanSummary `json:"scans,omitempty"`
+	// Tests are the results of the images' tests, by image; images that have none are left out.
+	Tests map[string]Tests `json:"tests,omitempty"`
 	// Files are the values files by their path, kept in the artifact as layers.
 	Files map[string][]byte `json:"-"`
 	// Unchanged are the images that were found and not built, by name, with the version that they were built for. Only the build that made
@@ -43,4 +45,11 @@ type ReleaseRef struct {
 	// Digest of the release artifact, sha256:…
 	Digest  string `json:"digest"`
 	Version string `json:"version"`
+}
+
+// Tests sums up what an image's tests said; a release only holds tests that passed.
+type Tests struct {
+	// Passed and Skipped count test cases. Both are 0 where the tests wrote no results and only their exit code is known.
+	Passed  int `json:"passed"`
+	Skipped int `json:"skipped"`
 }

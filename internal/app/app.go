@@ -28,6 +28,10 @@ type Options struct {
 	Version string
 	// Rebuild builds also images that were built from the same inputs before.
 	Rebuild bool
+	// Buildkit is the address of a BuildKit that replaces the project's; "" keeps it.
+	Buildkit string
+	// Parallel is how many images are built at once. Default: the number of processors.
+	Parallel int
 	// Log takes one line for people about what takes long.
 	Log func(line string)
 	// Announce and Observed are the machine's; see rollout.Options.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -43,7 +42,7 @@ func LocalPlugin(executable string) (string, error) {
 
 // loadLocal loads the local cluster's own kubeconfig: the one its status names, else the one at its usual place.
 func (a *App) loadLocal(ctx context.Context) (*clientcmd.ClientConfigLoadingRules, *clientcmdapi.Config, error) {
-	path := a.localStatus(ctx)
+	path := a.localStatus(ctx).Kubeconfig
 	if path == "" {
 		path = localKubeconfig
 	}
@@ -60,24 +59,29 @@ func (a *App) loadLocal(ctx context.Context) (*clientcmd.ClientConfigLoadingRule
 		WithHint("`sluice local up` starts it")
 }
 
-// localStatus asks the plugin where its kubeconfig is; "" where there is no plugin or no cluster.
-func (a *App) localStatus(ctx context.Context) string {
+// localStatus is what the plugin says of the local cluster.
+type localStatus struct {
+	Kubeconfig string `json:"kubeconfig"`
+	// Buildkit is the address of the cluster's BuildKit, "" where it has none.
+	Buildkit string `json:"buildkit"`
+}
+
+// localStatus asks the plugin; nothing is known where there is no plugin or no cluster.
+func (a *App) localStatus(ctx context.Context) localStatus {
 	plugin, err := LocalPlugin(a.o.Executable)
 	if err != nil {
-		return ""
+		return localStatus{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, plugin, "status", "-o", "json")
 	cmd.Stdout = &out
-	// The exit code says whether the cluster runs; where its kubeconfig is, the answer says in either case.
+	// The exit code says whether the cluster runs; where its parts are, the answer says in either case.
 	_ = cmd.Run()
-	var status struct {
-		Kubeconfig string `json:"kubeconfig"`
-	}
+	var status localStatus
 	if err := json.Unmarshal(out.Bytes(), &status); err != nil {
-		return ""
+		return localStatus{}
 	}
-	return strings.TrimSpace(status.Kubeconfig)
+	return status
 }

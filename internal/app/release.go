@@ -6,9 +6,7 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/build/chart"
-	"github.com/sluice-dev/sluice/internal/build/ko"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
@@ -30,7 +28,7 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		return nil, v1alpha1.ReleaseRef{}, err
 	}
 	maker := &release.Maker{
-		Builders: map[string]build.Builder{"ko": ko.New(ko.Options{Base: registry.Descriptor})},
+		Builders: a.builders(registry, project.Buildkit), Limit: a.o.Parallel,
 		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
 			return release.FetchChart(ctx, registry, reference)
 		}},

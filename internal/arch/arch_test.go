@@ -119,7 +119,7 @@ func layerOf(folder string) layer {
 	switch parts[1] {
 	case "fault":
 		return fault
-	case "config", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal":
+	case "config", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport":
 		return core
 	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan":
 		switch {
@@ -154,7 +154,8 @@ func rules() map[layer]rule {
 	const web = "only adapters speak to the network, so that the core is decided by values alone"
 	const oci = "only adapters speak to a registry, so that builds and releases can be tested in memory"
 	clients := map[string]string{"k8s.io/": kube, "sigs.k8s.io/gateway-api": kube, "sigs.k8s.io/controller-runtime": kube, "helm.sh/": helm, "net/http": web, "net": web,
-		"oras.land/": oci, "github.com/google/go-containerregistry": oci, "github.com/google/ko": oci}
+		"oras.land/": oci, "github.com/google/go-containerregistry": oci, "github.com/google/ko": oci,
+		"github.com/moby/buildkit": "only adapters build, so that releases can be made in memory"}
 	withoutNet := map[string]string{}
 	for k, v := range clients {
 		if !strings.HasPrefix(k, "net") {

@@ -17,18 +17,60 @@ type Request struct {
 	Image   v1alpha1.Image
 	Version string
 	Commit  string
+	// Time is when the commit was made; zero where there is none. What a builder has to date carries it.
+	Time time.Time
+	// Log takes what the builder says, line by line, while it works; it may be called concurrently. Nil: nowhere.
+	Log func(line string)
 }
 
-// Layout is a folder in OCI image layout that holds the built image (or index) as its only entry.
-type Layout struct {
-	Path string
+// Say logs a line where somebody listens.
+func (r Request) Say(line string) {
+	if r.Log != nil {
+		r.Log(line)
+	}
+}
+
+// Epoch is what a builder dates things with: Time, or 1970 where there is none.
+func (r Request) Epoch() time.Time {
+	if r.Time.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return r.Time
+}
+
+// Image is what was built: an OCI image layout, or the reference of an image that the builder pushed itself.
+type Image struct {
+	// Layout is a folder in OCI image layout that holds the image (or index) as its only entry; "" where there is a Reference.
+	Layout string
+	// Reference by digest; "" where there is a Layout.
+	Reference string
 	// Digest of the image or index, sha256:…
 	Digest string
 }
 
-// Builder builds an image and returns it as an OCI image layout below dir. It fails with fault.Usage where the sources are wrong.
+// Builder builds an image. A layout that it returns is <dir>/<image name>. It fails with fault.Usage where the sources are wrong or do
+// not build, with fault.Unreachable where what builds cannot be reached, and with fault.Interrupted where the context ended.
 type Builder interface {
-	Build(ctx context.Context, req Request, dir string) (Layout, error)
+	Build(ctx context.Context, req Request, dir string) (Image, error)
+}
+
+// Tester is a Builder that can run an image's tests. Tests that fail are a result; an error is what kept them from running, of the same
+// kinds as a Builder's.
+type Tester interface {
+	// Test runs the tests and leaves the files that they wrote as their results in dir, which is there and empty.
+	Test(ctx context.Context, req Request, dir string) (Tested, error)
+}
+
+// Tested is how tests ended.
+type Tested struct {
+	// Passed says that whatever ran them ended well.
+	Passed bool
+	// Reason says how they ended where they did not pass: "exit code 1".
+	Reason string
+	// Output is the end of what they printed.
+	Output string
+	// Collected says that result files were looked for, and that dir holds all that there were.
+	Collected bool
 }
 
 // Inputs are all that an image is made from, by name: digests of sources, versions of tools, settings.

@@ -40,6 +40,7 @@ func (inv *invocation) backend(dir, registry string, p progress, more ...func(*a
 	o := app.Options{
 		LookupEnv: inv.LookupEnv, Dir: dir, Executable: inv.Executable,
 		Context: inv.cluster.context, Kubeconfig: inv.cluster.kubeconfig, Registry: registry,
+		Buildkit: inv.building.buildkit, Parallel: int(inv.building.parallel),
 		Log:      p.Note,
 		Version:  buildVersion().Version,
 		Sealed:   func(r seal.Report) { inv.sealed = r },

@@ -112,10 +112,11 @@ func outputOf(p Process) format {
 // invocation is what the commands of one run share.
 type invocation struct {
 	Process
-	// file, output and cluster are the flags that many commands have.
-	file    string
-	output  format
-	cluster clusterFlags
+	// file, output, cluster and building are the flags that many commands have.
+	file     string
+	output   format
+	cluster  clusterFlags
+	building buildFlags
 	// sealed is what the build of this run scanned and attached.
 	sealed seal.Report
 	// entered says that a command has begun: from here an error is the command's.

@@ -52,6 +52,7 @@ what was verified before it stays.`, 0, 1, 2, 3, 4, 5, 6, 7, 8, 130),
 	versionFlag(cmd, &flags.version)
 	reasonFlag(cmd, &flags.reason)
 	waitFlag(cmd, &flags.wait)
+	inv.building.register(cmd)
 	inv.cluster.register(cmd)
 	return cmd
 }

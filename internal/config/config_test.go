@@ -53,7 +53,7 @@ func write(t testing.TB, text string) string {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"chart/Chart.yaml": "name: calculator\n", "frontend/main.go": "package main\n", "values-dev.yaml": "{}\n",
-		"values-prod.yaml": "{}\n", "empty/.keep": "", config.FileName: text,
+		"values-prod.yaml": "{}\n", "empty/.keep": "", "backend/Dockerfile": "FROM scratch\n", "build.sh": "#!/bin/sh\n", config.FileName: text,
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -67,23 +67,6 @@ func (v *validator) chart(path, chart string) {
 	}
 }
 
-func (v *validator) image(path, name string, i v1alpha1.Image) {
-	if !v.matches(`^[a-z0-9]+([._-][a-z0-9]+)*$`, name) {
-		v.reportKey(path, "", "the image's name is part of a repository: lower-case letters and digits, with . _ or - between them")
-	}
-	if v.positions.has(child(path, "ko")) {
-		v.inside(child(path, "ko"), i.Ko, folder)
-	}
-	for n, platform := range i.Platforms {
-		if !regexp.MustCompile(`^linux/[a-z0-9]+(/v[0-9]+)?$`).MatchString(platform) {
-			v.report(item(child(path, "platforms"), n), "", "%q is no platform such as linux/amd64 or linux/arm64", platform)
-		}
-	}
-	if strings.ContainsAny(i.Base, " \t\n") || strings.Contains(i.Base, "://") {
-		v.report(child(path, "base"), "write it as host/path:tag or host/path@sha256:…", "%q is no image reference", i.Base)
-	}
-}
-
 // imageValues checks that every image has its place in the values, and every place its image.
 func (v *validator) imageValues(path string, s v1alpha1.Service) {
 	values := child(path, "imageValues")

@@ -41,7 +41,9 @@ func Union(t reflect.Type) []string {
 	case reflect.TypeFor[v1alpha1.HTTPGate]():
 		return []string{"path", "url"}
 	case reflect.TypeFor[v1alpha1.Image]():
-		return []string{"ko"}
+		return []string{"ko", "dockerfile", "script"}
+	case reflect.TypeFor[v1alpha1.BuildSecret]():
+		return []string{"env", "file"}
 	case reflect.TypeFor[v1alpha1.Cluster]():
 		return []string{"context", "inCluster"}
 	case reflect.TypeFor[v1alpha1.Signing]():

@@ -57,6 +57,7 @@ func (v *validator) project() {
 	v.constant("kind", p.Kind, v1alpha1.KindProject)
 	v.label("name", p.Name)
 	v.registry("registry", p.Registry)
+	v.buildkit(p.Buildkit)
 	if len(p.Services) == 0 {
 		v.report("services", "", "needs at least one service")
 	}

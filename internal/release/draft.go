@@ -73,7 +73,8 @@ func checkNames(req MakeRequest, service v1alpha1.Service) error {
 			return fault.New(fault.Usage, where+".images", "%q cannot be an image's name", name).WithHint(cure)
 		}
 		if builder, _ := builderOf(service.Images[name]); builder == "" {
-			return fault.New(fault.Usage, where+".images."+name, "says no builder").WithHint("add `ko:` with the folder of a Go main package")
+			return fault.New(fault.Usage, where+".images."+name, "says no builder").
+				WithHint("add `ko:` with the folder of a Go main package, `dockerfile:` with a Dockerfile, or `script:` with a command")
 		}
 		if service.ImageValues[name] == "" {
 			return fault.New(fault.Usage, where+".imageValues", "has no entry for image %s, so the chart would never get it", name).
@@ -115,10 +116,16 @@ func readValues(root *os.Root, dir, environment, file string) ([]byte, error) {
 
 // builderOf is the key of the builder that an image asks for, and what it builds from.
 func builderOf(image v1alpha1.Image) (builder, from string) {
-	if image.Ko != "" {
+	switch {
+	case image.Ko != "":
 		return "ko", image.Ko
+	case image.Dockerfile != "":
+		return "dockerfile", image.Dockerfile
+	case image.Script != nil:
+		return "script", strings.Join(image.Script.Run, " ")
+	default:
+		return "", ""
 	}
-	return "", ""
 }
 
 func dirOr(dir string) string {

@@ -148,7 +148,7 @@ func (m *Maker) nameFound(ctx context.Context, req MakeRequest, p prepared, k *k
 }
 
 // explain compares an image that was built again with the one that is known for the same inputs.
-func (m *Maker) explain(ctx context.Context, req MakeRequest, name, repository string, built build.Layout, k *known) error {
+func (m *Maker) explain(ctx context.Context, req MakeRequest, name, repository string, built build.Image, k *known) error {
 	there, ok := k.found[name]
 	if !ok {
 		return nil
@@ -158,7 +158,10 @@ func (m *Maker) explain(ctx context.Context, req MakeRequest, name, repository s
 		return nil
 	}
 	// Under no tag: what is compared must lie in the registry, and must not be taken for released.
-	ref, err := m.Registry.PushLayout(ctx, built.Path, repository, "")
+	ref, err := built.Reference, error(nil)
+	if ref == "" {
+		ref, err = m.Registry.PushLayout(ctx, built.Layout, repository, "")
+	}
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 // Maker makes releases. It is safe for concurrent use where its ports are.
 type Maker struct {
-	// Builders by the key that chooses them in sluice.yaml: "ko".
+	// Builders by the key that chooses them in sluice.yaml: "ko", "dockerfile", "script". Those that are a build.Tester run tests too.
 	Builders map[string]build.Builder
 	Charts   build.Packer
 	Sources  build.Sources
@@ -84,14 +84,14 @@ func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release
 	}
 	defer os.RemoveAll(work)
 
-	layouts, err := m.buildImages(ctx, req, rel, known, work)
+	images, err := m.buildImages(ctx, req, &rel, known, work)
 	if err != nil {
 		return rel, ref, err
 	}
-	if err := m.pushParts(ctx, req, names, layouts, known, &rel); err != nil {
+	if err := m.pushParts(ctx, req, names, images, known, &rel); err != nil {
 		return rel, ref, err
 	}
-	making, err := m.seal(ctx, req, names.release, layouts, work, &rel)
+	making, err := m.seal(ctx, req, names.release, images, work, &rel)
 	if err != nil {
 		return rel, ref, err
 	}
@@ -141,52 +141,67 @@ func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release)
 	return p, nil
 }
 
-// buildImages builds every image, a limited number at once. The first failure stops the others.
-func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel v1alpha1.Release, known *known, work string) (map[string]build.Layout, error) {
-	layouts := map[string]build.Layout{}
+// buildImages tests and builds every image that is not there yet, a limited number at once. The first failure stops the others.
+func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel *v1alpha1.Release, known *known, work string) (map[string]build.Image, error) {
+	images := map[string]build.Image{}
 	var mu sync.Mutex
 	err := m.each(ctx, keys(rel.Spec.Images), func(ctx context.Context, name string) error {
 		if known.reuse(req, name) {
 			return nil
 		}
-		image := rel.Spec.Images[name]
-		kind, from := builderOf(image)
+		spec := rel.Spec.Images[name]
+		kind, from := builderOf(spec)
 		builder, ok := m.Builders[kind]
 		if !ok {
 			return fault.New(fault.Internal, "build image "+name, "there is no builder %q", kind)
 		}
+		wanted := build.Request{
+			Dir: req.Dir, Service: rel.Service, Name: name, Image: spec, Version: rel.Version, Commit: rel.Source.Commit, Time: rel.Source.Time,
+			Log: func(line string) { req.Progress(name + ": " + line) },
+		}
+		tests, err := runTests(ctx, builder, wanted, req.Progress)
+		if err != nil {
+			return err
+		}
 		req.Progress("building image " + name + " from " + from)
-		layout, err := builder.Build(ctx, build.Request{
-			Dir: req.Dir, Service: rel.Service, Name: name, Image: image, Version: rel.Version, Commit: rel.Source.Commit,
-		}, work)
+		image, err := builder.Build(ctx, wanted, work)
 		if err != nil {
 			return wrap("build image "+name, err)
 		}
-		req.Progress("built image " + name + " " + layout.Digest)
+		req.Progress("built image " + name + " " + image.Digest)
 		mu.Lock()
 		defer mu.Unlock()
-		layouts[name] = layout
+		images[name] = image
+		if tests != nil {
+			if rel.Tests == nil {
+				rel.Tests = map[string]v1alpha1.Tests{}
+			}
+			rel.Tests[name] = *tests
+		}
 		return nil
 	})
-	return layouts, err
+	return images, err
 }
 
 // pushParts pushes everything that the release will name, and names it.
-func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, layouts map[string]build.Layout, known *known, rel *v1alpha1.Release) error {
+func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, images map[string]build.Image, known *known, rel *v1alpha1.Release) error {
 	var mu sync.Mutex
 	rel.Images = map[string]string{}
-	err := m.each(ctx, keys(layouts), func(ctx context.Context, name string) error {
-		if err := m.explain(ctx, req, name, p.images[name], layouts[name], known); err != nil {
+	err := m.each(ctx, keys(images), func(ctx context.Context, name string) error {
+		if err := m.explain(ctx, req, name, p.images[name], images[name], known); err != nil {
 			return err
 		}
-		ref, err := m.Registry.PushLayout(ctx, layouts[name].Path, p.images[name], Tag(rel.Version))
-		if err != nil {
-			return err
+		ref := images[name].Reference
+		if ref == "" {
+			var err error
+			if ref, err = m.Registry.PushLayout(ctx, images[name].Layout, p.images[name], Tag(rel.Version)); err != nil {
+				return err
+			}
+			req.Progress("pushed " + ref)
 		}
-		if got := digestOf(ref); got != layouts[name].Digest {
-			return fault.New(fault.Internal, "push image "+name, "the registry holds %s, but %s was built", got, layouts[name].Digest)
+		if got := digestOf(ref); got != images[name].Digest {
+			return fault.New(fault.Internal, "push image "+name, "the registry holds %s, but %s was built", got, images[name].Digest)
 		}
-		req.Progress("pushed " + ref)
 		mu.Lock()
 		rel.Images[name] = ref
 		mu.Unlock()

@@ -37,7 +37,7 @@ type builder struct {
 	gate   chan struct{}
 }
 
-func (b *builder) Build(ctx context.Context, req build.Request, dir string) (build.Layout, error) {
+func (b *builder) Build(ctx context.Context, req build.Request, dir string) (build.Image, error) {
 	b.mu.Lock()
 	b.built = append(b.built, req.Name)
 	b.within++
@@ -52,15 +52,15 @@ func (b *builder) Build(ctx context.Context, req build.Request, dir string) (bui
 		select {
 		case <-b.gate:
 		case <-ctx.Done():
-			return build.Layout{}, fault.Wrap(fault.Interrupted, "build", ctx.Err())
+			return build.Image{}, fault.Wrap(fault.Interrupted, "build", ctx.Err())
 		}
 	}
 	if err := b.fail[req.Name]; err != nil {
-		return build.Layout{}, err
+		return build.Image{}, err
 	}
 	path := filepath.Join(dir, req.Name)
 	digest, err := registrytest.PutLayout(path, req.Image.Ko+" "+req.Name+b.salt)
-	return build.Layout{Path: path, Digest: digest}, err
+	return build.Image{Layout: path, Digest: digest}, err
 }
 
 // sources is a fake of source control.

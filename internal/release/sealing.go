@@ -11,13 +11,13 @@ import (
 )
 
 // seal scans what was pushed and attaches what proves its origin, before the release names it.
-func (m *Maker) seal(ctx context.Context, req MakeRequest, repository string, layouts map[string]build.Layout, work string, rel *v1alpha1.Release) (seal.Making, error) {
+func (m *Maker) seal(ctx context.Context, req MakeRequest, repository string, images map[string]build.Image, work string, rel *v1alpha1.Release) (seal.Making, error) {
 	making := seal.Making{Release: rel, Layouts: map[string]string{}, Work: work}
 	if m.Seal == nil {
 		return making, nil
 	}
-	for name, layout := range layouts {
-		making.Layouts[name] = layout.Path
+	for name, image := range images {
+		making.Layouts[name] = image.Layout
 	}
 	if remoter, ok := m.Sources.(build.Remoter); ok {
 		remote, err := remoter.Remote(ctx, dirOr(req.Dir))

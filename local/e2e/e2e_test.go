@@ -62,6 +62,7 @@ func TestNode(t *testing.T) {
 	t.Run("claim gets a folder that any user may write", n.claimIsBound)
 	t.Run("logs, API proxy and quota", n.apiServerReachesPods)
 	t.Run("up again starts nothing", n.upAgainStartsNothing)
+	t.Run("up adds BuildKit to a node that runs", n.addsBuildkit)
 	t.Run("up repairs killed daemons", n.upRepairs)
 	t.Run("up after a reboot brings the pods back", n.survivesReboot)
 	t.Run("given settings that differ are refused", n.refusesOtherSettings)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,34 @@ func (n *node) upAgainStartsNothing(t *testing.T) {
 		if after[name] != pid || pid == 0 {
 			t.Errorf("%s was process %d and is %d", name, pid, after[name])
 		}
+	}
+}
+
+// addsBuildkit adds the optional part while the node runs; nothing else is started anew, and a later up without it keeps it.
+func (n *node) addsBuildkit(t *testing.T) {
+	before := n.pids(t)
+	if address, there := n.status(t)["buildkit"]; there {
+		t.Errorf("a node that was not asked for it has a BuildKit at %v", address)
+	}
+	n.up(t, "--with", "buildkit")
+	n.up(t)
+	after := n.pids(t)
+	for name, pid := range before {
+		if after[name] != pid {
+			t.Errorf("%s was process %d and is %d", name, pid, after[name])
+		}
+	}
+	address, _ := n.status(t)["buildkit"].(string)
+	if want := "unix://" + filepath.Join(n.state, "run", "buildkitd.sock"); address != want || after["buildkitd"] == 0 {
+		t.Fatalf("BuildKit is process %d at %q, want %q", after["buildkitd"], address, want)
+	}
+	connection, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = connection.Close()
+	if _, err := n.try(t, "up", "--with", "docker"); err == nil || !strings.Contains(err.Error(), "exit status 2") {
+		t.Errorf("an unknown part: %v", err)
 	}
 }
 

@@ -43,43 +43,43 @@ func New(o Options) *Builder { return &Builder{o: o} }
 //
 // The same sources, toolchain and base give the same digest: paths are trimmed, nothing carries a time, and neither version nor commit
 // is stamped in, so that sources which did not change keep their digest over commits.
-func (b *Builder) Build(ctx context.Context, req build.Request, dir string) (build.Layout, error) {
+func (b *Builder) Build(ctx context.Context, req build.Request, dir string) (build.Image, error) {
 	op := "build " + req.Image.Ko
 	platforms, err := parsePlatforms(op, req.Image.Platforms)
 	if err != nil {
-		return build.Layout{}, err
+		return build.Image{}, err
 	}
 	tool, err := b.toolchain(op, filepath.Join(req.Dir, filepath.FromSlash(req.Image.Ko)))
 	if err != nil {
-		return build.Layout{}, err
+		return build.Image{}, err
 	}
 	if err := tool.checkMain(ctx); err != nil {
-		return build.Layout{}, err
+		return build.Image{}, err
 	}
 	base, err := b.base(ctx, op, req.Image.Base)
 	if err != nil {
-		return build.Layout{}, err
+		return build.Image{}, err
 	}
 	images := make([]v1.Image, len(platforms))
 	for i, platform := range platforms {
 		under, err := base.image(platform)
 		if err != nil {
-			return build.Layout{}, err
+			return build.Image{}, err
 		}
 		binary := filepath.Join(dir, fmt.Sprintf("%s-%d.bin", req.Name, i))
 		if err := tool.compile(ctx, platform, binary); err != nil {
-			return build.Layout{}, err
+			return build.Image{}, err
 		}
 		if images[i], err = assemble(under, platform, req.Name, binary, tool.dir); err != nil {
-			return build.Layout{}, fault.Wrap(fault.Internal, op, err)
+			return build.Image{}, fault.Wrap(fault.Internal, op, err)
 		}
 	}
 	path := filepath.Join(dir, req.Name)
 	digest, err := write(path, images, platforms)
 	if err != nil {
-		return build.Layout{}, fault.Wrap(fault.Internal, op, err)
+		return build.Image{}, fault.Wrap(fault.Internal, op, err)
 	}
-	return build.Layout{Path: path, Digest: digest}, nil
+	return build.Image{Layout: path, Digest: digest}, nil
 }
 
 // parsePlatforms reads `linux/amd64`, `linux/arm/v7`. None means the machine's own, on Linux.

@@ -30,9 +30,9 @@ func request(image v1alpha1.Image) build.Request {
 	return build.Request{Dir: "testdata/hello", Service: "hello", Name: "greeter", Image: image, Version: "1.0.0"}
 }
 
-func entryOf(t *testing.T, l build.Layout) (v1.ImageIndex, v1.Descriptor) {
+func entryOf(t *testing.T, l build.Image) (v1.ImageIndex, v1.Descriptor) {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(l.Path)
+	index, err := layout.ImageIndexFromPath(l.Layout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func entryOf(t *testing.T, l build.Layout) (v1.ImageIndex, v1.Descriptor) {
 	return index, manifest.Manifests[0]
 }
 
-func imageOf(t *testing.T, l build.Layout) v1.Image {
+func imageOf(t *testing.T, l build.Image) v1.Image {
 	t.Helper()
 	index, entry := entryOf(t, l)
 	image, err := index.Image(entry.Digest)

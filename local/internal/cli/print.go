@@ -35,6 +35,9 @@ func printStatus(out io.Writer, format string, status cluster.Status) error {
 	row("kubeconfig", status.Kubeconfig+" (context "+status.Context+")")
 	row("kubectl", status.Kubectl)
 	row("registry", status.Registry)
+	if status.Buildkit != "" {
+		row("buildkit", status.Buildkit)
+	}
 	row("entry point", strings.Join(status.EntryURLs, ", "))
 	row("metrics", status.MetricsURL)
 	row("ingress class", status.IngressClass)

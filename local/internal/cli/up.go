@@ -3,9 +3,11 @@ package cli
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sluice-dev/sluice/local/internal/cluster"
+	"github.com/sluice-dev/sluice/local/internal/component"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -22,6 +24,7 @@ func (f *upFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.settings.HTTPPort, "http-port", cluster.DefaultHTTPPort, "loopback port of the entry point; 0 is any free one")
 	flags.IntVar(&f.settings.RegistryPort, "registry-port", cluster.DefaultRegistryPort, "loopback port of the registry; 0 is any free one")
 	flags.IntVar(&f.settings.MetricsPort, "metrics-port", cluster.DefaultMetricsPort, "loopback port of the entry point's metrics; 0 is any free one")
+	flags.StringSliceVar(&f.settings.With, "with", nil, "optional `part` to add to the node: "+strings.Join(component.Optional(), ", "))
 	flags.IntVar(&f.settings.APIPort, "api-port", cluster.DefaultAPIPort, "loopback port of the API server; 0 is any free one")
 }
 
@@ -45,11 +48,15 @@ func newUp(opts *options) *cobra.Command {
 		Long: `Bring the node up and return when it is ready: node, Services, name server, registry, entry point and Gateway answer.
 It may be repeated at any time: after an interrupt, after a reboot, or when a process died.
 
+--with buildkit adds a BuildKit for images from Dockerfiles, to a node that exists too; its first build takes about five minutes more.
+An optional part stays until the node is taken down.
+
 The node listens on loopback and on an address of its own that only this machine and its pods reach. Its kubeconfig is a
 file of its own; ~/.kube/config is not touched.
 
 ` + exitCodes,
 		Example: `  sluice-local up
+  sluice-local up --with buildkit              # and a BuildKit for images from Dockerfiles
   sluice-local up --http-port 0 -o json        # any free port for the entry point
   sluice-local status -o json | jq -r .kubeconfig`,
 		RunE: func(command *cobra.Command, _ []string) error {

@@ -22,6 +22,7 @@ func (s Settings) writeConfigs(machine machine) error {
 		"kubelet.yaml":    func() ([]byte, error) { return yaml.Marshal(s.kubeletConfig()) },
 		"kube-proxy.yaml": func() ([]byte, error) { return yaml.Marshal(s.proxyConfig()) },
 		"containerd.toml": func() ([]byte, error) { return []byte(s.containerdConfig(machine)), nil },
+		"buildkitd.toml":  func() ([]byte, error) { return []byte(s.buildkitConfig(machine)), nil },
 		hosts:             func() ([]byte, error) { return []byte(s.registryHosts()), nil },
 		"cni/10-sluice-local.conflist": func() ([]byte, error) {
 			return json.MarshalIndent(s.cniConfig(machine.mtu), "", "  ")
@@ -174,6 +175,40 @@ oom_score = 0
 `, paths.containerdRoot(), paths.containerdState(), paths.containerdSocket(), paths.shimSockets(),
 		machine.snapshotter, s.pauseImage(), paths.config("registries"), machine.restrictOOM,
 		machine.programs["cni"], paths.cniConfigs(), machine.runc, paths.path("run", "runc"))
+}
+
+// buildkitConfig keeps everything of BuildKit below the state folder, and its steps in the node's control group. Steps use the machine's
+// network: they reach what the machine reaches, the node's registry among it.
+func (s Settings) buildkitConfig(machine machine) string {
+	paths := s.layout()
+	return fmt.Sprintf(`root = %[1]q
+
+[grpc]
+  address = [%[2]q]
+
+[otel]
+  socketPath = %[3]q
+
+[cdi]
+  disabled = true
+
+[worker.oci]
+  enabled = true
+  snapshotter = %[4]q
+  binary = %[5]q
+  networkMode = "host"
+  defaultCgroupParent = %[6]q
+
+[worker.containerd]
+  enabled = false
+
+[registry.%[7]q]
+  http = true
+
+[registry.%[8]q]
+  http = true
+`, paths.buildkitRoot(), s.buildkit(), paths.buildkitTrace(), machine.snapshotter, machine.runc, "/"+s.Name+"/builds",
+		s.registryHost(), fmt.Sprintf("127.0.0.1:%d", s.RegistryPort))
 }
 
 // registryHosts makes the container runtime speak plain HTTP to the registry, under the name that charts use.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,40 @@ func TestContainerdConfig(t *testing.T) {
 		if strings.Contains(config, "%!") {
 			t.Errorf("a value is missing or left over:\n%s", config)
 		}
+	}
+}
+
+// everything are the settings of a node that has all optional parts.
+func everything() Settings { return defaults().and(component.Optional()) }
+
+func TestBuildkitConfig(t *testing.T) {
+	config := defaults().buildkitConfig(machine{runc: "/usr/sbin/runc", snapshotter: "overlayfs"})
+	for _, line := range []string{
+		`address = ["unix:///var/lib/sluice-local/run/buildkitd.sock"]`, `root = "/var/lib/sluice-local/buildkit"`, `binary = "/usr/sbin/runc"`,
+		`socketPath = "/var/lib/sluice-local/run/trace.sock"`, `defaultCgroupParent = "/sluice-local/builds"`, `[registry."localhost:5000"]`,
+	} {
+		if !strings.Contains(config, line+"\n") {
+			t.Errorf("no line %q in:\n%s", line, config)
+		}
+	}
+	if strings.Contains(config, "%!") {
+		t.Errorf("a value is missing or left over:\n%s", config)
+	}
+}
+
+func TestOptionalPartsAreThereOnlyWhereAskedFor(t *testing.T) {
+	if slices.Contains(defaults().daemons(), buildkitd) {
+		t.Error("a node has BuildKit that did not ask for it")
+	}
+	with := defaults().and([]string{buildkit}).and([]string{buildkit}).and(nil)
+	if len(with.With) != 1 || !slices.Contains(with.daemons(), buildkitd) || with.Validate() != nil {
+		t.Errorf("with BuildKit there is %v, %v: %v", with.With, with.daemons(), with.Validate())
+	}
+	has := func(components []component.Component) bool {
+		return slices.ContainsFunc(components, func(c component.Component) bool { return c.Name == buildkit })
+	}
+	if has(component.Needed(nil)) || !has(component.Needed(with.With)) {
+		t.Error("BuildKit is built where nobody asked for it, or not where somebody did")
 	}
 }
 
@@ -88,7 +123,7 @@ func TestNothingListensBeyondLoopbackAndTheNode(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range daemons() {
+	for _, name := range everything().daemons() {
 		for _, flag := range s.spec(name, machine{}).Args {
 			if strings.HasPrefix(flag, "--bind-address=") && flag != "--bind-address=127.0.0.1" && flag != "--bind-address="+s.nodeAddress().String() {
 				t.Errorf("%s has %s", name, flag)
@@ -108,7 +143,7 @@ func TestEveryDaemonHasAProgramOfItsOwn(t *testing.T) {
 			built[filepath.Join("/cache", c.Name, program)] = true
 		}
 	}
-	for _, name := range daemons() {
+	for _, name := range everything().daemons() {
 		if spec := defaults().spec(name, machine{programs: programs}); !built[spec.Path] || spec.Name != name {
 			t.Errorf("%s runs %s, which is not built", name, spec.Path)
 		}

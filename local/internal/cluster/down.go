@@ -78,7 +78,7 @@ func (d Down) removeUnstarted() error {
 
 // endProcesses ends the daemons, the kubelet before what it would start again, then everything in the control group.
 func (n *Node) endProcesses(ctx context.Context) error {
-	names := daemons()
+	names := n.settings.daemons()
 	slices.Reverse(names)
 	for _, name := range names {
 		if err := n.table.Stop(ctx, name, politeEnd); err != nil {

@@ -36,6 +36,9 @@ func (l layout) containerdSocket() string { return l.path("run", "containerd.soc
 func (l layout) shimSockets() string      { return l.path("run", "s") }
 func (l layout) cniConfigs() string       { return l.config("cni") }
 func (l layout) cniAddresses() string     { return l.path("addresses") }
+func (l layout) buildkitRoot() string     { return l.path("buildkit") }
+func (l layout) buildkitSocket() string   { return l.path("run", "buildkitd.sock") }
+func (l layout) buildkitTrace() string    { return l.path("run", "trace.sock") }
 func (l layout) kubectl() string          { return l.path("bin", "kubectl") }
 func (l layout) volumes() string          { return l.path("volumes") }
 

@@ -22,13 +22,21 @@ const (
 	coredns           = "coredns"
 	traefik           = "traefik"
 	provisioner       = "provisioner"
+	buildkitd         = "buildkitd"
 )
 
-func daemons() []string {
-	return []string{
+// buildkit is the optional part that buildkitd belongs to.
+const buildkit = "buildkit"
+
+func (s Settings) daemons() []string {
+	names := []string{
 		etcd, registry, containerd, apiserver, relay, controllerManager, scheduler, kubelet, proxy, coredns, provisioner,
 		traefik,
 	}
+	if s.has(buildkit) {
+		names = append(names, buildkitd)
+	}
+	return names
 }
 
 // spec says how one daemon is run.
@@ -49,6 +57,11 @@ func (s Settings) spec(name string, on machine) process.Spec {
 		spec.Path = on.programs.Path("containerd", "containerd")
 		spec.Args = []string{"--config", paths.config("containerd.toml")}
 		spec.Files = []string{paths.config("containerd.toml")}
+		spec.Env = append(spec.Env, proxyEnvironment(os.Environ())...)
+	case buildkitd:
+		spec.Path = on.programs.Path(buildkit, "buildkitd")
+		spec.Args = []string{"--config", paths.config("buildkitd.toml")}
+		spec.Files = []string{paths.config("buildkitd.toml")}
 		spec.Env = append(spec.Env, proxyEnvironment(os.Environ())...)
 	case relay:
 		spec.Path = on.programs.Path("relay", "relay")

@@ -8,6 +8,10 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sluice-dev/sluice/local/internal/component"
 )
 
 // Settings are what a user may choose about a node.
@@ -23,6 +27,8 @@ type Settings struct {
 	APIPort      int `json:"apiPort"`
 	// Network is an IPv4 network of 16 bits from which pods, Services and the node take their addresses.
 	Network netip.Prefix `json:"network"`
+	// With names the optional parts that the node has.
+	With []string `json:"with,omitempty"`
 }
 
 // The defaults of the command line.
@@ -74,7 +80,23 @@ func (s Settings) Validate() error {
 		}
 		used[port.number] = port.flag
 	}
+	for _, part := range s.With {
+		if !slices.Contains(component.Optional(), part) {
+			problems = append(problems, fmt.Errorf("%w --with %s: the optional parts are: %s", ErrSettings, part, strings.Join(component.Optional(), ", ")))
+		}
+	}
 	return errors.Join(problems...)
+}
+
+// has says whether the node has an optional part.
+func (s Settings) has(part string) bool { return slices.Contains(s.With, part) }
+
+// and adds optional parts to those that the node has.
+func (s Settings) and(parts []string) Settings {
+	with := append(slices.Clone(s.With), parts...)
+	slices.Sort(with)
+	s.With = slices.Compact(with)
+	return s
 }
 
 // port is one of the loopback ports with the flag that changes it.
@@ -109,6 +131,7 @@ func (s Settings) registryHost() string    { return fmt.Sprintf("localhost:%d", 
 func (s Settings) apiServer() string       { return fmt.Sprintf("https://127.0.0.1:%d", s.APIPort) }
 func (s Settings) pauseImage() string      { return s.registryHost() + "/sluice-local/pause:1" }
 func (s Settings) entryURL() string        { return fmt.Sprintf("http://127.0.0.1:%d", s.HTTPPort) }
+func (s Settings) buildkit() string        { return "unix://" + s.layout().buildkitSocket() }
 func (s Settings) metricsURL() string {
 	return fmt.Sprintf("http://127.0.0.1:%d/metrics", s.MetricsPort)
 }

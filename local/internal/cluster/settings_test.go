@@ -32,6 +32,7 @@ func TestValidate(t *testing.T) {
 		"root as state":     {change: func(s *Settings) { s.State = "/" }, want: []string{`--state "/"`}},
 		"state for sockets": {change: func(s *Settings) { s.State = "/" + strings.Repeat("a", 36) }, want: []string{"--state"}},
 		"port out of range": {change: func(s *Settings) { s.APIPort = 70000 }, want: []string{"--api-port 70000"}},
+		"unknown part":      {change: func(s *Settings) { s.With = []string{"docker"} }, want: []string{"--with docker", "buildkit"}},
 		"same port twice":   {change: func(s *Settings) { s.MetricsPort = 8080 }, want: []string{"--metrics-port 8080: --http-port"}},
 		"all problems at once": {
 			change: func(s *Settings) { s.Name, s.State, s.HTTPPort = "", "x", -1 }, want: []string{"--name", "--state", "--http-port"},

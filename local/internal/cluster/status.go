@@ -25,7 +25,9 @@ type Status struct {
 	Context    string `json:"context,omitempty"`
 	Server     string `json:"server,omitempty"`
 	// Registry is host:port as image references spell it, on the machine and in the cluster.
-	Registry     string   `json:"registry,omitempty"`
+	Registry string `json:"registry,omitempty"`
+	// Buildkit is the address of the node's BuildKit, where it has one.
+	Buildkit     string   `json:"buildkit,omitempty"`
 	EntryURLs    []string `json:"entryURLs,omitempty"`
 	MetricsURL   string   `json:"metricsURL,omitempty"`
 	StorageClass string   `json:"storageClass,omitempty"`
@@ -58,8 +60,11 @@ func Look(ctx context.Context, state string) (Status, error) {
 	}
 	s := found.Settings
 	status := s.describe(found.Cache)
+	if s.has(buildkit) {
+		status.Buildkit = s.buildkit()
+	}
 	table := process.Table{Records: s.layout().processes(), Logs: s.layout().logs()}
-	for _, name := range daemons() {
+	for _, name := range s.daemons() {
 		running, err := table.Running(name)
 		switch {
 		case errors.Is(err, process.ErrGone):
@@ -113,6 +118,7 @@ func (s Settings) probe(ctx context.Context, status *Status) error {
 		{"name server", s.resolves},
 		{"entry point", answers(s.entryURL())},
 		{"Gateway", func(ctx context.Context) error { return hasCondition(ctx, api, gatewayPath(), "Programmed") }},
+		{"BuildKit", s.builds},
 		{"registry", answers(fmt.Sprintf("http://127.0.0.1:%d/v2/", s.RegistryPort))},
 	} {
 		if err := part.probe(ctx); err != nil {
@@ -120,6 +126,14 @@ func (s Settings) probe(ctx context.Context, status *Status) error {
 		}
 	}
 	return nil
+}
+
+// builds says whether the node's BuildKit listens; where it has none, nothing is missing.
+func (s Settings) builds(ctx context.Context) error {
+	if !s.has(buildkit) {
+		return nil
+	}
+	return connects(s.layout().buildkitSocket())(ctx)
 }
 
 const statusTimeout = 3 * probeTimeout

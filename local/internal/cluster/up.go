@@ -34,11 +34,11 @@ func (u Up) Run(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	builder, _, err := u.builder(ctx)
+	builder, _, err := u.builder(ctx, node.settings)
 	if err != nil {
 		return Status{}, err
 	}
-	programs, err := builder.Ensure(ctx, component.All())
+	programs, err := builder.Ensure(ctx, component.Needed(node.settings.With))
 	if err != nil {
 		return Status{}, err
 	}
@@ -50,9 +50,13 @@ func (u Up) Run(ctx context.Context) (Status, error) {
 
 // Check says which parts Run would build first. It changes nothing, and fails as Run would before its first change.
 func (u Up) Check(ctx context.Context) ([]string, error) {
-	_, nodeErr := u.examine(ctx)
-	_, missing, err := u.builder(ctx)
-	if err := errors.Join(nodeErr, err); err != nil {
+	node, err := u.examine(ctx)
+	settings := u.Settings
+	if err == nil {
+		settings = node.settings
+	}
+	_, missing, buildErr := u.builder(ctx, settings)
+	if err := errors.Join(err, buildErr); err != nil {
 		return nil, err
 	}
 	names := make([]string, 0, len(missing))
@@ -88,7 +92,8 @@ func (u Up) examine(ctx context.Context) (*Node, error) {
 		if err := u.agrees(existing.Settings); err != nil {
 			return nil, err
 		}
-		settings = existing.Settings
+		// Optional parts are added to those that are there; the others stay as they are.
+		settings = existing.Settings.and(settings.With)
 	}
 	node, err := newNode(settings, u.Report, u.Clock)
 	if err != nil {
@@ -98,9 +103,9 @@ func (u Up) examine(ctx context.Context) (*Node, error) {
 }
 
 // builder builds the node's parts; it knows which are missing, and that this machine can build them.
-func (u Up) builder(ctx context.Context) (*component.Builder, []component.Component, error) {
+func (u Up) builder(ctx context.Context, settings Settings) (*component.Builder, []component.Component, error) {
 	builder := &component.Builder{Cache: u.Cache, Go: "go", Progress: u.Report, Clock: u.Clock}
-	missing, err := builder.Missing(ctx, component.All())
+	missing, err := builder.Missing(ctx, component.Needed(settings.With))
 	if err == nil && len(missing) > 0 || errors.Is(err, component.ErrNoGo) {
 		if problem := requirement.ThisMachine().Build(u.Cache); problem != nil {
 			return builder, nil, problem
@@ -168,7 +173,7 @@ func (n *Node) prepare(ctx context.Context, cache string) error {
 			return fmt.Errorf("remove the runtime state of the last boot: %w", err)
 		}
 	}
-	found.Boot, found.Cache = boot, cache
+	found.Boot, found.Cache, found.Settings = boot, cache, n.settings
 	if err := found.save(); err != nil {
 		return err
 	}
@@ -282,6 +287,12 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	if err := n.run(ctx, on, proxy, coredns, provisioner, traefik); err != nil {
 		return err
 	}
+	if s.has(buildkit) {
+		n.report.Step("start BuildKit")
+		if err := n.run(ctx, on, buildkitd); err != nil {
+			return err
+		}
+	}
 	return n.settle(ctx, api)
 }
 
@@ -335,6 +346,7 @@ func (n *Node) settle(ctx context.Context, api *kubeapi.Client) error {
 		{"Services and the name server", s.resolves},
 		{"the entry point", answers(s.entryURL())},
 		{"the Gateway", ready(gatewayPath(), "Programmed")},
+		{"BuildKit", s.builds},
 	} {
 		n.report.Step("wait for " + each.what)
 		if err := n.await(ctx, "wait for "+each.what, patience, each.probe); err != nil {

@@ -2,6 +2,8 @@
 // into a cache. It must not start any of them.
 package component
 
+import "slices"
+
 // Component is one Go module of _sources and the programs that come out of it.
 type Component struct {
 	// Name is the folder below _sources, and the name in progress lines.
@@ -16,12 +18,30 @@ type Component struct {
 	Variables []string
 	// Programs are the files that the build must leave behind.
 	Programs []string
+	// Optional components are built only where they are asked for by name.
+	Optional bool
 	// Data names folders copied out of modules: module path → folder inside it. They land in a folder of that base name.
 	Data map[string]string
 }
 
 // Directory of gateway-api's module that holds the CRDs of the standard channel.
 const gatewayCRDs = "config/crd/standard"
+
+// Needed returns the components of a node that has these optional ones.
+func Needed(optional []string) []Component {
+	return slices.DeleteFunc(All(), func(c Component) bool { return c.Optional && !slices.Contains(optional, c.Name) })
+}
+
+// Optional returns the names of the optional components.
+func Optional() []string {
+	var names []string
+	for _, c := range All() {
+		if c.Optional {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
 
 // All returns every component, in the order in which they are built: cheap ones first, so that a missing module or
 // compiler shows early.
@@ -55,6 +75,11 @@ func All() []Component {
 				kubernetesVersion + "gitVersion=v1.36.3", kubernetesVersion + "gitMajor=1", kubernetesVersion + "gitMinor=36",
 			},
 			Programs: []string{"kubernetes"},
+		},
+		{
+			Name: "buildkit", Version: "v0.32.0", Package: "tool", Optional: true,
+			Variables: []string{"github.com/moby/buildkit/version.Version=v0.32.0"},
+			Programs:  []string{"buildkitd"},
 		},
 	}
 }

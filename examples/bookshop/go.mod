@@ -1,0 +1,3 @@
+module github.com/sluice-dev/sluice/examples/bookshop
+
+go 1.26
