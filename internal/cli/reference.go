@@ -59,41 +59,16 @@ func section(b *strings.Builder, c *cobra.Command) {
 	}
 }
 
-// resultKind is the kind of document that a command prints with -o json.
+// resultKind is the kind of document that a command prints with -o json; "" where it prints none.
 func resultKind(command string) string {
-	switch command {
-	case "init":
-		return "InitResult"
-	case "check":
-		return "CheckResult"
-	case "plan":
-		return "Plan"
-	case "build":
-		return "ReleaseResult"
-	case "run":
-		return "RunResult"
-	case "deploy", "resume":
-		return "RolloutResult"
-	case "rollback":
-		return "RollbackResult` or `RolloutResult"
-	case "abort":
-		return "RollbackResult"
-	case "status":
-		return "Status"
-	case "release list":
-		return "ReleaseList"
-	case "release show":
-		return "Release"
-	case "release verify":
-		return "ReleaseVerification"
-	case "history":
-		return "History"
-	case "uninstall":
-		return "UninstallResult"
-	case "version":
-		return "Version"
-	}
-	return ""
+	return map[string]string{
+		"init": "InitResult", "check": "CheckResult", "plan": "Plan",
+		"build": "ReleaseResult", "run": "RunResult", "deploy": "RolloutResult", "promote": "RolloutResult", "resume": "RolloutResult",
+		"rollback": "RollbackResult` or `RolloutResult", "abort": "RollbackResult",
+		"status": "Status", "history": "History",
+		"release list": "ReleaseList", "release show": "Release", "release verify": "ReleaseVerification",
+		"uninstall": "UninstallResult", "version": "Version",
+	}[command]
 }
 
 func dedent(text string) string {

@@ -52,7 +52,7 @@ func touched(in Input, names []string, rules index) touch {
 
 // file touches the services whose part of sluice.yaml changed.
 func (t *touch) file(in Input, names []string) {
-	everybody := ""
+	var everybody string
 	switch {
 	case in.Before == nil:
 		everybody = "what changed in it cannot be told"

@@ -48,8 +48,7 @@ func (m *Maker) keepScans(ctx context.Context, repository string, rel *v1alpha1.
 	}
 	there, err := decode(artifact.Config.Data)
 	if err != nil {
-		// Whatever has the name is no release; pushing will say that the tag is taken.
-		return nil
+		return nil //nolint:nilerr // whatever has the name is no release; pushing will say that the tag is taken
 	}
 	encoded, err := encode(*rel)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 
@@ -46,11 +45,7 @@ func findSources(op string, req build.Request) (sources, error) {
 	if err != nil {
 		return sources{}, err
 	}
-	from := req.Image.Context
-	if from == "" {
-		from = path.Dir(filepath.ToSlash(req.Image.Dockerfile))
-	}
-	context, err := inside(op, root, from, "context", fs.FileMode.IsDir)
+	context, err := inside(op, root, req.Image.BuildContext(), "context", fs.FileMode.IsDir)
 	if err != nil {
 		return sources{}, err
 	}
