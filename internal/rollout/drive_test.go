@@ -99,3 +99,26 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+// TestAMoveNeedsNoOtherLook counts how often the world is looked at for a release in place without gates: before the first act, which
+// follows at once, and until the pods are ready, after which nothing is waited for.
+func TestAMoveNeedsNoOtherLook(t *testing.T) {
+	w := newTheatre(t)
+	looks := 0
+	w.releaser.Hook(func(_ context.Context, c deploytest.Call) error {
+		if c.Verb == deploytest.Observe && c.Moment == deploytest.Before {
+			looks++
+		}
+		return w.cross()
+	})
+	s := w.start("1", "direct")
+	s.Environment.Gates = nil
+	r, err := w.machine().Run(t.Context(), s, DriveOptions{Locker: w.locker, Holder: "ann"})
+	if err != nil || r.Phase != v1alpha1.Succeeded {
+		t.Fatalf("%s: %v", r.Phase, err)
+	}
+	// One to plan, one to begin and act, and then until the fake's pods are ready.
+	if waiting := 1; looks > 3+waiting {
+		t.Errorf("looked %d times", looks)
+	}
+}

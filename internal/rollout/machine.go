@@ -74,17 +74,12 @@ func (m *Machine) Step(ctx context.Context, key store.Key, number int, lease sto
 	if lease.Generation() < record.Rollout.Generation {
 		return record.Rollout, Decision{}, fault.New(fault.Locked, "rollout", "another run (%s) has taken over", record.Rollout.Holder)
 	}
-	observation, err := m.observe(ctx, record.Rollout)
-	if err != nil {
-		return record.Rollout, Decision{}, err
-	}
-	now := m.o.Now()
-	tracked := track(record.Rollout, observation, now)
-	decision := Decide(tracked, observation, now)
-	m.o.Observed(tracked, observation, decision)
-
 	before := record.Rollout
-	record.Rollout = advance(tracked, observation, decision, now)
+	next, observation, decision, err := m.decide(ctx, before)
+	if err != nil {
+		return before, Decision{}, err
+	}
+	record.Rollout = next
 	record.Rollout.Generation = lease.Generation()
 	if changed(before, record.Rollout) {
 		if record, err = m.o.Store.Update(ctx, record); err != nil {
@@ -92,6 +87,10 @@ func (m *Machine) Step(ctx context.Context, key store.Key, number int, lease sto
 		}
 	}
 	if decision.Act != NoAct {
+		// An act may take minutes, in a chart's hooks: people hear of it before.
+		if record, err = m.announce(ctx, record); err != nil {
+			return record.Rollout, decision, err
+		}
 		record, err = m.act(ctx, record, observation, decision, lease)
 		if err != nil {
 			return record.Rollout, decision, err
@@ -99,6 +98,37 @@ func (m *Machine) Step(ctx context.Context, key store.Key, number int, lease sto
 	}
 	record, err = m.announce(ctx, record)
 	return record.Rollout, decision, err
+}
+
+// decide observes and decides until something is to be done or waited for: a move by itself changes nothing in the world, so that
+// only what the new phase asks for besides is looked at before the next decision. The way back, and what follows the answers of gates,
+// which take their time, begin with a fresh look.
+func (m *Machine) decide(ctx context.Context, r v1alpha1.Rollout) (v1alpha1.Rollout, Observation, Decision, error) {
+	world, err := m.observe(ctx, r)
+	if err != nil {
+		return r, world, Decision{}, err
+	}
+	moved := false
+	for {
+		o, err := m.inPhase(ctx, r, world)
+		if err != nil && moved {
+			// What was decided so far stands, and is written; the next tick asks again.
+			return r, world, Decision{Moved: true, Next: r.Phase, Step: r.Step}, nil
+		}
+		if err != nil {
+			return r, o, Decision{}, err
+		}
+		now := m.o.Now()
+		tracked := track(r, o, now)
+		d := Decide(tracked, o, now)
+		m.o.Observed(tracked, o, d)
+		r = advance(tracked, o, d, now)
+		if fresh := r.Phase == v1alpha1.RollingBack || len(o.Gates) > 0; !d.Moved || d.Act != NoAct || r.Phase.Final() || fresh {
+			d.Moved = d.Moved || moved
+			return r, o, d, nil
+		}
+		moved = true
+	}
 }
 
 // announce tells of every event not yet told, then remembers how far it came.

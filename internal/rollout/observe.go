@@ -26,6 +26,7 @@ type Observation struct {
 	Verified *v1alpha1.Rollout
 }
 
+// observe looks at slots and traffic.
 func (m *Machine) observe(ctx context.Context, r v1alpha1.Rollout) (Observation, error) {
 	var o Observation
 	scope := deploy.Scope{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace}
@@ -41,10 +42,16 @@ func (m *Machine) observe(ctx context.Context, r v1alpha1.Rollout) (Observation,
 	} else {
 		o.Traffic = traffic.State{Split: withoutRouter(r, o)}
 	}
+	return o, nil
+}
+
+// inPhase adds what only the rollout's phase asks for: other rollouts, entry gates, gates.
+func (m *Machine) inPhase(ctx context.Context, r v1alpha1.Rollout, o Observation) (Observation, error) {
 	if err := m.observeOthers(ctx, r, &o); err != nil {
 		return o, err
 	}
 	if r.Phase == v1alpha1.Pending && m.o.Entry != nil {
+		var err error
 		if o.Entry, err = m.o.Entry(ctx, r); err != nil {
 			return o, err
 		}
