@@ -56,11 +56,7 @@ the one of --buildkit, of buildkit: in sluice.yaml or of $BUILDKIT_HOST, else Do
   sluice build calculator --version 1.4.0 -o json`,
 		ValidArgsFunction: inv.completeServices,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
-			file, err := inv.project()
-			if err != nil {
-				return err
-			}
-			service, err := serviceOf(file, first(args))
+			file, service, err := inv.service(first(args))
 			if err != nil {
 				return err
 			}

@@ -28,6 +28,16 @@ func (inv *invocation) project() (*config.File, error) {
 	return config.Load(path, inv.LookupEnv)
 }
 
+// service loads the project and finds the named service in it, or the only one.
+func (inv *invocation) service(name string) (*config.File, string, error) {
+	file, err := inv.project()
+	if err != nil {
+		return nil, "", err
+	}
+	service, err := serviceOf(file, name)
+	return file, service, err
+}
+
 // serviceOf returns the named service, or the only one.
 func serviceOf(file *config.File, name string) (string, error) {
 	names := slices.Sorted(maps.Keys(file.Project.Services))

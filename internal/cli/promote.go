@@ -31,11 +31,7 @@ all of them, the one that was verified last. Nothing is built; what arrives is w
   sluice promote calculator --to prod -o json`,
 		ValidArgsFunction: inv.completeServices,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
-			file, err := inv.project()
-			if err != nil {
-				return err
-			}
-			service, err := serviceOf(file, first(args))
+			file, service, err := inv.service(first(args))
 			if err != nil {
 				return err
 			}

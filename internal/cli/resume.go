@@ -50,11 +50,8 @@ func newResume(inv *invocation) *cobra.Command {
 
 // at opens a service's place in an environment of the project's file for one command.
 func (inv *invocation) at(ctx context.Context, service, environment string, run func(context.Context, Backend, *app.Place, progress) error) error {
-	file, err := inv.project()
+	file, service, err := inv.service(service)
 	if err != nil {
-		return err
-	}
-	if service, err = serviceOf(file, service); err != nil {
 		return err
 	}
 	environment, env, err := environmentOf(file.Project.Environments, environment, file.Path)

@@ -35,11 +35,7 @@ what was verified before it stays.`, 0, 1, 2, 3, 4, 5, 6, 7, 8, 130),
   sluice run calculator --to prod --reason "INC-42" -o json`,
 		ValidArgsFunction: inv.completeServices,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
-			file, err := inv.project()
-			if err != nil {
-				return err
-			}
-			service, err := serviceOf(file, first(args))
+			file, service, err := inv.service(first(args))
 			if err != nil {
 				return err
 			}

@@ -28,16 +28,25 @@ func (f *upFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.settings.APIPort, "api-port", cluster.DefaultAPIPort, "loopback port of the API server; 0 is any free one")
 }
 
-// up is what bringing up the node of these flags needs to know.
-func (f *upFlags) up(command *cobra.Command, opts *options, report cluster.Reporter) (cluster.Up, error) {
-	parsed, err := netip.ParsePrefix(f.network)
-	if err != nil {
-		return cluster.Up{}, fmt.Errorf("%w: --network: %w", errUsage, err)
+// with runs what a command does with the node of these flags under a progress report, and then prints its result.
+func (f *upFlags) with(opts *options, do func(*cobra.Command, cluster.Up) (show func() error, err error)) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, _ []string) error {
+		parsed, err := netip.ParsePrefix(f.network)
+		if err != nil {
+			return fmt.Errorf("%w: --network: %w", errUsage, err)
+		}
+		f.settings.State, f.settings.Network = opts.state, parsed
+		given := map[string]bool{}
+		command.Flags().Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
+		report := newReporter(command.ErrOrStderr(), time.Now)
+		defer report.Close()
+		show, err := do(command, cluster.Up{Settings: f.settings, Given: given, Cache: opts.cache, Report: report, Clock: time.Now})
+		if err != nil {
+			return err
+		}
+		report.Close()
+		return show()
 	}
-	f.settings.State, f.settings.Network = opts.state, parsed
-	given := map[string]bool{}
-	command.Flags().Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
-	return cluster.Up{Settings: f.settings, Given: given, Cache: opts.cache, Report: report, Clock: time.Now}, nil
 }
 
 func newUp(opts *options) *cobra.Command {
@@ -59,20 +68,10 @@ file of its own; ~/.kube/config is not touched.
   sluice-local up --with buildkit              # and a BuildKit for images from Dockerfiles
   sluice-local up --http-port 0 -o json        # any free port for the entry point
   sluice-local status -o json | jq -r .kubeconfig`,
-		RunE: func(command *cobra.Command, _ []string) error {
-			report := newReporter(command.ErrOrStderr(), time.Now)
-			defer report.Close()
-			up, err := flags.up(command, opts, report)
-			if err != nil {
-				return err
-			}
+		RunE: flags.with(opts, func(command *cobra.Command, up cluster.Up) (func() error, error) {
 			status, err := up.Run(command.Context())
-			if err != nil {
-				return err
-			}
-			report.Close()
-			return printStatus(command.OutOrStdout(), opts.output, status)
-		},
+			return func() error { return printStatus(command.OutOrStdout(), opts.output, status) }, err
+		}),
 	}
 	flags.register(command.Flags())
 	return command
@@ -89,20 +88,10 @@ flags of "up", and changes nothing.
 ` + exitCodes,
 		Example: `  sluice-local check
   sluice-local check -o json`,
-		RunE: func(command *cobra.Command, _ []string) error {
-			report := newReporter(command.ErrOrStderr(), time.Now)
-			defer report.Close()
-			up, err := flags.up(command, opts, report)
-			if err != nil {
-				return err
-			}
+		RunE: flags.with(opts, func(command *cobra.Command, up cluster.Up) (func() error, error) {
 			missing, err := up.Check(command.Context())
-			if err != nil {
-				return err
-			}
-			report.Close()
-			return printCheck(command.OutOrStdout(), opts.output, missing)
-		},
+			return func() error { return printCheck(command.OutOrStdout(), opts.output, missing) }, err
+		}),
 	}
 	flags.register(command.Flags())
 	return command
