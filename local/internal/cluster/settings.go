@@ -70,6 +70,17 @@ func (s Settings) Validate() error {
 			"%w --state %q: use an absolute path of %d to %d characters (sockets below it may have 107)",
 			ErrSettings, s.State, minStateLength, maxStateLength))
 	}
+	problems = append(problems, s.validatePorts()...)
+	for _, part := range s.With {
+		if !slices.Contains(component.Optional(), part) {
+			problems = append(problems, fmt.Errorf("%w --with %s: the optional parts are: %s", ErrSettings, part, strings.Join(component.Optional(), ", ")))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (s Settings) validatePorts() []error {
+	var problems []error
 	used := map[int]string{}
 	for _, port := range s.ports() {
 		if port.number < 0 || port.number > highestPort {
@@ -80,12 +91,7 @@ func (s Settings) Validate() error {
 		}
 		used[port.number] = port.flag
 	}
-	for _, part := range s.With {
-		if !slices.Contains(component.Optional(), part) {
-			problems = append(problems, fmt.Errorf("%w --with %s: the optional parts are: %s", ErrSettings, part, strings.Join(component.Optional(), ", ")))
-		}
-	}
-	return errors.Join(problems...)
+	return problems
 }
 
 // has says whether the node has an optional part.

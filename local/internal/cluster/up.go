@@ -258,11 +258,7 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	if err := n.run(ctx, on, apiserver, relay); err != nil {
 		return err
 	}
-	registryURL := fmt.Sprintf("http://127.0.0.1:%d/v2/", s.RegistryPort)
-	if err := n.await(ctx, "wait for the registry", patience, answers(registryURL)); err != nil {
-		return err
-	}
-	if err := pushPause(ctx, s.pauseImage(), programs.Path("pause", "pause")); err != nil {
+	if err := n.providePause(ctx, programs); err != nil {
 		return err
 	}
 	if err := n.await(ctx, "wait for the container runtime", patience, connects(s.layout().containerdSocket())); err != nil {
@@ -287,13 +283,28 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	if err := n.run(ctx, on, proxy, coredns, provisioner, traefik); err != nil {
 		return err
 	}
-	if s.has(buildkit) {
-		n.report.Step("start BuildKit")
-		if err := n.run(ctx, on, buildkitd); err != nil {
-			return err
-		}
+	if err := n.startOptional(ctx, on); err != nil {
+		return err
 	}
 	return n.settle(ctx, api)
+}
+
+// providePause pushes the image that every pod needs, once the registry answers.
+func (n *Node) providePause(ctx context.Context, programs component.Programs) error {
+	url := fmt.Sprintf("http://127.0.0.1:%d/v2/", n.settings.RegistryPort)
+	if err := n.await(ctx, "wait for the registry", patience, answers(url)); err != nil {
+		return err
+	}
+	return pushPause(ctx, n.settings.pauseImage(), programs.Path("pause", "pause"))
+}
+
+// startOptional starts the parts that not every node has.
+func (n *Node) startOptional(ctx context.Context, on machine) error {
+	if !n.settings.has(buildkit) {
+		return nil
+	}
+	n.report.Step("start BuildKit")
+	return n.run(ctx, on, buildkitd)
 }
 
 // run starts daemons that do not run, or run with what is no longer wanted.
