@@ -14,11 +14,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
 )
-
-// maxOutput is how much of a failed build is told, from its end, in bytes.
-const maxOutput = 4000
 
 // grace is what the toolchain gets to end after an interrupt.
 const grace = 5 * time.Second
@@ -103,10 +101,9 @@ func (t toolchain) run(ctx context.Context, platform v1.Platform, args ...string
 	if said == "" {
 		said = err.Error()
 	}
-	if len(said) > maxOutput {
-		said = "…" + strings.ToValidUTF8(said[len(said)-maxOutput:], "")
-	}
-	e := fault.New(fault.Usage, t.op, "go %s in %s failed for %s:\n%s", args[0], t.dir, platform, said)
+	var end build.Tail
+	end.Add(said)
+	e := fault.New(fault.Usage, t.op, "go %s in %s failed for %s:\n%s", args[0], t.dir, platform, end.String())
 	if strings.Contains(said, "go.mod file not found") || strings.Contains(said, "cannot find main module") {
 		return nil, e.WithHint("run `go mod init` in the sources' folder")
 	}
