@@ -90,6 +90,8 @@ type Chart struct {
 	Metadata []byte
 	// Archive is the .tgz that `helm package` makes.
 	Archive []byte
+	// Missing are the dependencies that it lacks, because they would have to be fetched and the Packer fetches nothing.
+	Missing []string
 }
 
 // Packer packs the chart in a folder under a version, which becomes its appVersion too. The same folder and version give the same

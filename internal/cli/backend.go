@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/app"
+	"github.com/sluice-dev/sluice/internal/check"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/release"
@@ -18,6 +19,8 @@ import (
 type Backend interface {
 	// Build builds a service's images and makes the release of them; without a version it is derived from source control.
 	Build(ctx context.Context, file *config.File, service, version string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
+	// Check looks at services in environments, and asks nobody.
+	Check(ctx context.Context, file *config.File, services, environments []string) (check.Report, error)
 	// Plan tells which services a change touches and what is done for them.
 	Plan(ctx context.Context, req plan.Request) (plan.Plan, error)
 	// Release finds a release by the name a person gives it.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/app"
+	"github.com/sluice-dev/sluice/internal/check"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/deploy/deploytest"
@@ -82,7 +83,7 @@ func newWorld(t *testing.T) *world {
 	clock := func() time.Time { return w.now }
 	w.store, w.locker = memory.New(nil), memory.NewLocker(clock, nil)
 	w.releaser, w.router = deploytest.NewFake(clock), traffictest.NewFake(traffictest.Options{Now: clock})
-	w.write("chart/Chart.yaml", "name: calculator\nversion: 0.0.0\n")
+	w.write("chart/Chart.yaml", "apiVersion: v2\nname: calculator\nversion: 0.0.0\n")
 	w.write("sluice.yaml", projectFile)
 	return w
 }
@@ -163,6 +164,11 @@ func (b *backend) Build(_ context.Context, file *config.File, service, version s
 	b.releases[service+":"+version] = release
 	b.o.Sealed(b.sealed)
 	return release, b.ref(release), nil
+}
+
+// Check is the real one: it needs files only.
+func (b *backend) Check(ctx context.Context, file *config.File, services, environments []string) (check.Report, error) {
+	return app.New(b.o).Check(ctx, file, services, environments)
 }
 
 // Plan is the real one: it needs Git only.

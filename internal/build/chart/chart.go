@@ -27,6 +27,15 @@ var _ build.Packer = Packer{}
 type Packer struct {
 	// Fetch returns the archive of a chart by its OCI reference, host/path/name:tag. Nil fetches none.
 	Fetch func(ctx context.Context, reference string) ([]byte, error)
+	// Offline leaves out what would have to be fetched, and names it in the packed chart.
+	Offline bool
+}
+
+// packing is one chart on its way into an archive.
+type packing struct {
+	Packer
+	// missing are the dependencies that were left out.
+	missing []string
 }
 
 // Pack packs the chart in a folder with its dependencies: those in its charts folder, those in folders beside it
@@ -47,7 +56,8 @@ func (p Packer) Pack(ctx context.Context, dir, version string) (build.Chart, err
 	if err := usable(c); err != nil {
 		return build.Chart{}, fault.Wrap(fault.Usage, op, err)
 	}
-	if err := p.complete(ctx, c, dir, nil); err != nil {
+	pack := &packing{Packer: p}
+	if err := pack.complete(ctx, c, dir, nil); err != nil {
 		return build.Chart{}, fault.Wrap(fault.KindOf(err), op, err)
 	}
 	settle(c)
@@ -59,7 +69,7 @@ func (p Packer) Pack(ctx context.Context, dir, version string) (build.Chart, err
 	if err != nil {
 		return build.Chart{}, fault.Wrap(fault.Internal, op, err)
 	}
-	return build.Chart{Name: c.Name(), Metadata: metadata, Archive: archive}, nil
+	return build.Chart{Name: c.Name(), Metadata: metadata, Archive: archive, Missing: pack.missing}, nil
 }
 
 // hasChart tells what is missing in more words than Helm.

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,7 +29,7 @@ const (
 
 // complete gives a chart the dependencies that its Chart.yaml names. Folders are taken as they are now, whatever copy lies in
 // charts/; others from charts/, else from an OCI registry in the version that Chart.lock says. trail holds the folders above.
-func (p Packer) complete(ctx context.Context, c *chart.Chart, dir string, trail []string) error {
+func (p *packing) complete(ctx context.Context, c *chart.Chart, dir string, trail []string) error {
 	place, err := filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -41,16 +43,18 @@ func (p Packer) complete(ctx context.Context, c *chart.Chart, dir string, trail 
 			remove(c, d.Name)
 		}
 	}
+	var errs []error
 	for _, d := range c.Metadata.Dependencies {
 		if err := p.resolve(ctx, c, d, dir, trail); err != nil {
-			return fault.Wrap(fault.KindOf(err), "dependency "+d.Name, err)
+			errs = append(errs, fault.Wrap(fault.KindOf(err), "dependency "+d.Name, err))
 		}
 	}
-	return unique(c)
+	// All that is wrong is told at once; the first says of which kind it is.
+	return errors.Join(append(errs, unique(c))...)
 }
 
 // resolve makes sure that a chart has one of its dependencies.
-func (p Packer) resolve(ctx context.Context, c *chart.Chart, d *chart.Dependency, dir string, trail []string) error {
+func (p *packing) resolve(ctx context.Context, c *chart.Chart, d *chart.Dependency, dir string, trail []string) error {
 	if have := find(c, d.Name); have != nil {
 		return fits(have, d, lockedVersion(c.Lock, d))
 	}
@@ -71,6 +75,9 @@ func (p Packer) resolve(ctx context.Context, c *chart.Chart, d *chart.Dependency
 	if err != nil {
 		return err
 	}
+	if added == nil {
+		return nil
+	}
 	if err := fits(added, d, ""); err != nil {
 		return err
 	}
@@ -79,7 +86,7 @@ func (p Packer) resolve(ctx context.Context, c *chart.Chart, d *chart.Dependency
 }
 
 // local loads a dependency from a folder beside the chart, with its own dependencies.
-func (p Packer) local(ctx context.Context, d *chart.Dependency, dir string, trail []string) (*chart.Chart, error) {
+func (p *packing) local(ctx context.Context, d *chart.Dependency, dir string, trail []string) (*chart.Chart, error) {
 	name := filepath.FromSlash(strings.TrimPrefix(d.Repository, localScheme))
 	if name == "" || filepath.IsAbs(name) {
 		return nil, fault.New(fault.Usage, "", "%s is no path relative to the chart, so it leads elsewhere on another machine", d.Repository).
@@ -96,11 +103,15 @@ func (p Packer) local(ctx context.Context, d *chart.Dependency, dir string, trai
 	return c, p.complete(ctx, c, folder, trail)
 }
 
-// fetch gets a dependency from an OCI registry, in the one version that Chart.lock says.
-func (p Packer) fetch(ctx context.Context, c *chart.Chart, d *chart.Dependency, dir string) (*chart.Chart, error) {
+// fetch gets a dependency from an OCI registry, in the one version that Chart.lock says; nil where it is to be left out.
+func (p *packing) fetch(ctx context.Context, c *chart.Chart, d *chart.Dependency, dir string) (*chart.Chart, error) {
 	version, err := pinned(c, d, dir)
 	if err != nil {
 		return nil, err
+	}
+	if p.Offline {
+		p.missing = append(p.missing, fmt.Sprintf("%s %s of %s", d.Name, version, d.Repository))
+		return nil, nil //nolint:nilnil // what is left out is named in missing
 	}
 	if p.Fetch == nil {
 		return nil, fault.New(fault.Internal, "", "nothing is wired that could fetch %s", d.Repository)

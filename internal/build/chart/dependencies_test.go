@@ -150,6 +150,40 @@ func TestPackFetchesWhatTheLockSays(t *testing.T) {
 	}
 }
 
+func TestPackOfflineNamesWhatItLeavesOut(t *testing.T) {
+	files := map[string]string{
+		"app/Chart.yaml":    "apiVersion: v2\nname: app\nversion: 0.0.0\ndependencies: [{name: common, version: 1.0.0, repository: 'file://../common'}]\n",
+		"common/Chart.yaml": strings.Replace(remote, "name: app", "name: common", 1),
+	}
+	files["common/Chart.yaml"] = strings.Replace(files["common/Chart.yaml"], "0.0.0", "1.0.0", 1)
+	files["common/Chart.lock"] = lockOf(t, files["common/Chart.yaml"], "1.2.3")
+	packer := chart.Packer{Offline: true, Fetch: func(context.Context, string) ([]byte, error) {
+		t.Error("something was fetched")
+		return nil, nil
+	}}
+	packed, err := packer.Pack(t.Context(), filepath.Join(write(t, files), "app"), "2.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"db 1.2.3 of oci://registry.test/charts/"}, packed.Missing); diff != "" {
+		t.Error(diff)
+	}
+	// What is wrong without anybody being asked stays wrong.
+	delete(files, "common/Chart.lock")
+	if _, err := packer.Pack(t.Context(), filepath.Join(write(t, files), "app"), "2.0.0"); !fault.Is(err, fault.Usage) {
+		t.Errorf("without a lock: %v", err)
+	}
+}
+
+func TestPackTellsAllThatIsWrong(t *testing.T) {
+	files := tree()
+	files["app/Chart.yaml"] = "apiVersion: v2\nname: app\nversion: 0.0.0\ndependencies: [{name: a, version: 1.0.0, repository: 'file://../a'}, {name: b, version: 1.0.0, repository: ''}]\n"
+	_, err := chart.Packer{}.Pack(t.Context(), filepath.Join(write(t, files), "app"), "1.0.0")
+	if err == nil || !strings.Contains(err.Error(), "dependency a: ") || !strings.Contains(err.Error(), "dependency b: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestPackRefusesDependencies(t *testing.T) {
 	local := func(changes map[string]string) map[string]string {
 		files := tree()

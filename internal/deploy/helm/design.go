@@ -83,6 +83,7 @@ func shapeOf(req deploy.Request) shape {
 }
 
 func (s *session) renderSlot(req deploy.Request, slot v1alpha1.Slot, revision int, upgrade bool) ([]object, error) {
+	req.Slot = slot
 	v, err := values(req, slot)
 	if err != nil {
 		return nil, err

@@ -61,33 +61,51 @@ func loadChart(req deploy.Request) (*chart.Chart, error) {
 
 // render renders the chart as Helm would, hooks included, before any post-renderer.
 func (s *session) render(req deploy.Request, r rendering) ([]object, error) {
-	c, err := loadChart(req)
+	c, values, err := s.ingredients(req, r, false)
 	if err != nil {
 		return nil, err
 	}
-	s.definitions = len(c.CRDObjects()) > 0
-	caps, err := s.caps.get()
-	if err != nil {
-		return nil, err
-	}
-	if v := c.Metadata.KubeVersion; v != "" && !chartutil.IsCompatibleRange(v, caps.KubeVersion.String()) {
-		return nil, fault.New(fault.Fatal, "chart", "chart %s wants Kubernetes %s, the cluster has %s", c.Name(), v, caps.KubeVersion.Version)
-	}
-	if err := chartutil.ProcessDependencies(c, r.values); err != nil {
-		return nil, fault.New(fault.Fatal, "chart", "the dependencies of chart %s: %w", c.Name(), err)
-	}
-	values, err := chartcommon.ToRenderValues(c, r.values, common.ReleaseOptions{
-		Name: r.release, Namespace: s.scope.Namespace, Revision: r.revision, IsInstall: !r.upgrade, IsUpgrade: r.upgrade,
-	}, caps)
-	if err != nil {
-		return nil, wrongValues(req, c.Name(), err)
-	}
-	files, err := engine.New(s.getter.config).RenderWithContext(s.ctx, c, values)
+	files, err := s.engine().RenderWithContext(s.ctx, c, values)
 	if err != nil {
 		return nil, fault.New(fault.Fatal, "render", "chart %s: %w", c.Name(), err).
 			WithHint("try: helm template %s CHART -f VALUES", r.release)
 	}
 	return parseFiles(files)
+}
+
+// ingredients loads a release's chart with what its templates are rendered with: the values, which must fit its schema, and what the
+// cluster is capable of. Where there is no cluster, nothing is known of its version.
+func (s *session) ingredients(req deploy.Request, r rendering, anyValues bool) (*chart.Chart, common.Values, error) {
+	c, err := loadChart(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.definitions = len(c.CRDObjects()) > 0
+	caps, err := s.caps.get()
+	if err != nil {
+		return nil, nil, err
+	}
+	if v := c.Metadata.KubeVersion; v != "" && s.getter != nil && !chartutil.IsCompatibleRange(v, caps.KubeVersion.String()) {
+		return nil, nil, fault.New(fault.Fatal, "chart", "chart %s wants Kubernetes %s, the cluster has %s", c.Name(), v, caps.KubeVersion.Version)
+	}
+	if err := chartutil.ProcessDependencies(c, r.values); err != nil {
+		return nil, nil, fault.New(fault.Fatal, "chart", "the dependencies of chart %s: %w", c.Name(), err)
+	}
+	values, err := chartcommon.ToRenderValuesWithSchemaValidation(c, r.values, common.ReleaseOptions{
+		Name: r.release, Namespace: s.scope.Namespace, Revision: r.revision, IsInstall: !r.upgrade, IsUpgrade: r.upgrade,
+	}, caps, anyValues)
+	if err != nil {
+		return nil, nil, wrongValues(req, c.Name(), err)
+	}
+	return c, values, nil
+}
+
+// engine renders templates; those that look things up find nothing where there is no cluster.
+func (s *session) engine() engine.Engine {
+	if s.getter == nil {
+		return engine.Engine{}
+	}
+	return engine.New(s.getter.config)
 }
 
 func parseFiles(files map[string]string) ([]object, error) {
@@ -127,14 +145,14 @@ func parseDocument(template, doc string) ([]object, error) {
 	}
 	raw, err := yaml.YAMLToJSON([]byte(doc))
 	if err != nil {
-		return nil, fault.New(fault.Fatal, "render", "%s: %w", template, err).WithHint("the template renders no YAML")
+		return nil, fault.New(fault.Fatal, "render", "%w", &unreadable{template, err}).WithHint("the template renders no YAML")
 	}
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
 	}
 	u := &unstructured.Unstructured{}
 	if err := u.UnmarshalJSON(raw); err != nil {
-		return nil, fault.New(fault.Fatal, "render", "%s: %w", template, err).WithHint("the template renders no Kubernetes object")
+		return nil, fault.New(fault.Fatal, "render", "%w", &unreadable{template, err}).WithHint("the template renders no Kubernetes object")
 	}
 	if a := u.GetAnnotations(); a[filenameAnnotation] != "" {
 		template = a[filenameAnnotation]

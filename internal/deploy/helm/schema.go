@@ -13,12 +13,59 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
+// Where a value can come from, beside values files and keys of sluice.yaml.
+const (
+	fromChart   = "the chart's values.yaml"
+	fromNowhere = "in no values file"
+)
+
+// misfit are the values of an environment that do not fit a chart's schema.
+type misfit struct {
+	environment, chart string
+	values             []mismatch
+}
+
+// mismatch is one of them: what says it, where it is, and what the schema has against it.
+type mismatch struct {
+	origin string
+	path   []string
+	what   string
+}
+
+func (m *misfit) Error() string {
+	lines := make([]string, len(m.values))
+	for i, v := range m.values {
+		lines[i] = fmt.Sprintf("%s: %s: %s", v.origin, strings.Join(v.path, "."), v.what)
+	}
+	return fmt.Sprintf("environment %s does not fit the schema of chart %s:\n%s", m.environment, m.chart, strings.Join(lines, "\n"))
+}
+
 // wrongValues says of values that do not fit a chart's schema which they are and where they come from. Helm tells both in
 // a text only; what is not understood of it is passed on as it is.
 func wrongValues(req deploy.Request, chart string, err error) error {
-	var lines, files []string
+	wrong := mismatches(req, chart, err)
+	if len(wrong) == 0 {
+		return fault.New(fault.Fatal, "values", "%w", err).WithHint("correct the values files of environment %s", req.Environment)
+	}
+	var files []string
+	for _, v := range wrong {
+		if v.origin != fromNowhere {
+			files = append(files, v.origin)
+		}
+	}
+	slices.Sort(files)
+	what := strings.Join(slices.Compact(files), ", ")
+	if what == "" {
+		what = "the values files of environment " + req.Environment
+	}
+	return fault.New(fault.Fatal, "values", "%w", &misfit{environment: req.Environment, chart: chart, values: wrong}).
+		WithHint("correct %s and build a new release", what)
+}
+
+func mismatches(req deploy.Request, chart string, err error) []mismatch {
 	at := regexp.MustCompile(`^\s*- at '(.*?)': (.*)$`)
 	property := regexp.MustCompile(`^(missing|additional) propert(?:y|ies) '(.*?)'`)
+	var wrong []mismatch
 	var below []string
 	for _, line := range strings.Split(err.Error(), "\n") {
 		if name, ok := strings.CutSuffix(line, ":"); ok && !strings.ContainsAny(name, " '") {
@@ -33,30 +80,19 @@ func wrongValues(req deploy.Request, chart string, err error) error {
 		if found == nil {
 			continue
 		}
-		path := append(slices.Clone(below), pointer(found[1])...)
-		origin := ""
-		if p := property.FindStringSubmatch(found[2]); p != nil {
-			path = append(path, p[2])
+		m := mismatch{path: append(slices.Clone(below), pointer(found[1])...), what: found[2]}
+		if p := property.FindStringSubmatch(m.what); p != nil {
+			m.path = append(m.path, p[2])
 			if p[1] == "missing" {
-				origin = "in no values file"
+				m.origin = fromNowhere
 			}
 		}
-		if origin == "" {
-			origin = originOf(req, path)
-			files = append(files, origin)
+		if m.origin == "" {
+			m.origin = originOf(req, m.path)
 		}
-		lines = append(lines, fmt.Sprintf("%s: %s: %s", origin, strings.Join(path, "."), found[2]))
+		wrong = append(wrong, m)
 	}
-	if len(lines) == 0 {
-		return fault.New(fault.Fatal, "values", "%w", err).WithHint("correct the values files of environment %s", req.Environment)
-	}
-	slices.Sort(files)
-	what := strings.Join(slices.Compact(files), ", ")
-	if what == "" {
-		what = "the values files of environment " + req.Environment
-	}
-	return fault.New(fault.Fatal, "values", "environment %s does not fit the schema of chart %s:\n%s", req.Environment, chart, strings.Join(lines, "\n")).
-		WithHint("correct %s and build a new release", what)
+	return wrong
 }
 
 // pointer splits a JSON pointer.
@@ -75,7 +111,7 @@ func pointer(s string) []string {
 func originOf(req deploy.Request, path []string) string {
 	joined := strings.Join(path, ".")
 	spec := req.Release.Spec
-	if _, ok := spec.SlotValues[joined]; ok {
+	if _, ok := spec.SlotValues[joined]; ok && hasSlotValues(req.Slot) {
 		return "slotValues." + joined
 	}
 	for _, image := range slices.Sorted(maps.Keys(spec.ImageValues)) {
@@ -91,7 +127,7 @@ func originOf(req deploy.Request, path []string) string {
 			return files[i]
 		}
 	}
-	return "the chart's values.yaml"
+	return fromChart
 }
 
 // holds says whether a values file says something at a path, be it as part of a whole list.

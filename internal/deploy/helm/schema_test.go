@@ -41,7 +41,7 @@ func TestValuesThatDoNotFitTheSchema(t *testing.T) {
 		"two files":                    {"replicas: many", "hosts: none", []string{"base.yaml: replicas: got string", "dev.yaml: hosts: got string, want array"}, "base.yaml, dev.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			req := deploy.Request{Scope: deploy.Scope{Service: "shop", Environment: "dev"}, Release: &v1alpha1.Release{
+			req := deploy.Request{Scope: deploy.Scope{Service: "shop", Environment: "dev"}, Slot: v1alpha1.SlotBlue, Release: &v1alpha1.Release{
 				Spec:         v1alpha1.Service{ImageValues: map[string]string{"shop": "image"}, SlotValues: map[string]string{"name": "{{.Service}}-{{.Slot}}"}},
 				Environments: map[string]v1alpha1.Environment{"dev": {Values: []string{"base.yaml", "dev.yaml"}}},
 				Files:        map[string][]byte{"base.yaml": []byte(tt.base), "dev.yaml": []byte(tt.dev)},

@@ -32,7 +32,7 @@ func values(req deploy.Request, slot v1alpha1.Slot) (map[string]any, error) {
 		}
 		var layer map[string]any
 		if err := yaml.Unmarshal(data, &layer); err != nil {
-			return nil, fault.New(fault.Fatal, "values", "%s: %w", path, err).WithHint("correct the file and build a new release")
+			return nil, fault.New(fault.Fatal, "values", "%w", &unreadable{path, err}).WithHint("correct the file and build a new release")
 		}
 		out = merge(out, layer)
 	}
@@ -46,11 +46,24 @@ func values(req deploy.Request, slot v1alpha1.Slot) (map[string]any, error) {
 			return nil, fault.New(fault.Usage, "values", "imageValues.%s: %w", name, err)
 		}
 	}
-	if slot == v1alpha1.SlotDirect || slot == v1alpha1.SlotNone {
+	if !hasSlotValues(slot) {
 		return out, nil
 	}
 	return out, slotValues(out, release.Spec.SlotValues, req.Service, slot)
 }
+
+func hasSlotValues(slot v1alpha1.Slot) bool {
+	return slot != v1alpha1.SlotDirect && slot != v1alpha1.SlotNone
+}
+
+// unreadable is a file that cannot be understood: one of values by its path, or what a template renders by the template's name.
+type unreadable struct {
+	name string
+	err  error
+}
+
+func (u *unreadable) Error() string { return u.name + ": " + u.err.Error() }
+func (u *unreadable) Unwrap() error { return u.err }
 
 func slotValues(into map[string]any, templates map[string]string, service string, slot v1alpha1.Slot) error {
 	data := struct{ Service, Slot string }{service, string(slot)}
