@@ -31,7 +31,7 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		Builders: a.builders(registry, project.Buildkit), Limit: a.o.Parallel,
 		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
 			return release.FetchChart(ctx, registry, reference)
-		}},
+		}, Repositories: chart.Repositories{Config: chart.RepositoryConfig(a.o.LookupEnv)}},
 		Sources: a.sources(), Registry: registry, Shelf: registry, Seal: sealer,
 	}
 	made, ref, err := maker.Make(ctx, release.MakeRequest{

@@ -27,6 +27,8 @@ var _ build.Packer = Packer{}
 type Packer struct {
 	// Fetch returns the archive of a chart by its OCI reference, host/path/name:tag. Nil fetches none.
 	Fetch func(ctx context.Context, reference string) ([]byte, error)
+	// Repositories are those that are spoken to by http(s).
+	Repositories Repositories
 	// Offline leaves out what would have to be fetched, and names it in the packed chart.
 	Offline bool
 }
@@ -36,10 +38,12 @@ type packing struct {
 	Packer
 	// missing are the dependencies that were left out.
 	missing []string
+	// opened are the repositories whose index was read, by their address.
+	opened map[string]*repository
 }
 
 // Pack packs the chart in a folder with its dependencies: those in its charts folder, those in folders beside it
-// (file://), and those in an OCI registry, in the version that Chart.lock says. The folder is left as it is.
+// (file://), and those in an OCI registry or an http(s) repository, in the version that Chart.lock says. The folder is left as it is.
 func (p Packer) Pack(ctx context.Context, dir, version string) (build.Chart, error) {
 	op := "pack chart " + dir
 	if err := ctx.Err(); err != nil {
@@ -56,7 +60,7 @@ func (p Packer) Pack(ctx context.Context, dir, version string) (build.Chart, err
 	if err := usable(c); err != nil {
 		return build.Chart{}, fault.Wrap(fault.Usage, op, err)
 	}
-	pack := &packing{Packer: p}
+	pack := &packing{Packer: p, opened: map[string]*repository{}}
 	if err := pack.complete(ctx, c, dir, nil); err != nil {
 		return build.Chart{}, fault.Wrap(fault.KindOf(err), op, err)
 	}

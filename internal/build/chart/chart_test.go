@@ -165,7 +165,7 @@ func TestPackRefusesWhatIsNoChart(t *testing.T) {
 		"bad values":         {write(t, map[string]string{"Chart.yaml": chartYAML, "values.yaml": "a: b: c"}), "values.yaml", "helm lint"},
 		"bad schema":         {write(t, map[string]string{"Chart.yaml": chartYAML, "values.schema.json": "{"}), "values.schema.json", ""},
 		"a library":          {write(t, map[string]string{"Chart.yaml": chartYAML + "type: library\n"}), "library", "application"},
-		"missing dependency": {write(t, map[string]string{"Chart.yaml": chartYAML + "dependencies: [{name: db, version: 1.0.0, repository: 'https://example.test'}]\n"}), "db", "helm dependency build"},
+		"missing dependency": {write(t, map[string]string{"Chart.yaml": chartYAML + "dependencies: [{name: db, version: 1.0.0, repository: 'https://example.test'}]\n"}), "db", "helm dependency update"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -63,14 +63,14 @@ func (p *packing) resolve(ctx context.Context, c *chart.Chart, d *chart.Dependen
 	switch {
 	case strings.HasPrefix(d.Repository, localScheme):
 		added, err = p.local(ctx, d, dir, trail)
-	case strings.HasPrefix(d.Repository, ociScheme):
+	case strings.HasPrefix(d.Repository, ociScheme), isWeb(d.Repository):
 		added, err = p.fetch(ctx, c, d, dir)
 	case d.Repository == "":
 		return fault.New(fault.Usage, "", "%s names no repository, and the chart's folder charts does not hold it", util.ChartfileName).
-			WithHint("put the chart into %s, or say in %s where it is: repository: file://… or oci://…", filepath.Join(dir, util.ChartsDir), util.ChartfileName)
+			WithHint("put the chart into %s, or say in %s where it is: repository: file://…, oci://… or https://…", filepath.Join(dir, util.ChartsDir), util.ChartfileName)
 	default:
-		return fault.New(fault.Usage, "", "it is to come from %s, which a build does not ask, and the chart's folder charts does not hold it", d.Repository).
-			WithHint("fetch it before the build with `helm dependency build %s`, or take it from a registry: repository: oci://…", dir)
+		return fault.New(fault.Usage, "", "it is to come from %s, which only this machine's Helm could know, and the chart's folder charts does not hold it", d.Repository).
+			WithHint("write the repository's address: repository: https://…, oci://… or file://…, or fetch it before the build with `helm dependency build %s`", dir)
 	}
 	if err != nil {
 		return err
@@ -103,8 +103,17 @@ func (p *packing) local(ctx context.Context, d *chart.Dependency, dir string, tr
 	return c, p.complete(ctx, c, folder, trail)
 }
 
-// fetch gets a dependency from an OCI registry, in the one version that Chart.lock says; nil where it is to be left out.
+func isWeb(address string) bool {
+	return strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
+}
+
+// fetch gets a dependency from an OCI registry or an http(s) repository, in the one version that Chart.lock says; nil where it is to be left out.
 func (p *packing) fetch(ctx context.Context, c *chart.Chart, d *chart.Dependency, dir string) (*chart.Chart, error) {
+	if isWeb(d.Repository) {
+		if err := checkAddress(d.Repository); err != nil {
+			return nil, err
+		}
+	}
 	version, err := pinned(c, d, dir)
 	if err != nil {
 		return nil, err
@@ -113,26 +122,44 @@ func (p *packing) fetch(ctx context.Context, c *chart.Chart, d *chart.Dependency
 		p.missing = append(p.missing, fmt.Sprintf("%s %s of %s", d.Name, version, d.Repository))
 		return nil, nil //nolint:nilnil // what is left out is named in missing
 	}
-	if p.Fetch == nil {
-		return nil, fault.New(fault.Internal, "", "nothing is wired that could fetch %s", d.Repository)
-	}
-	// A tag must not hold "+", for which "_" stands.
-	reference := strings.TrimSuffix(strings.TrimPrefix(d.Repository, ociScheme), "/") + "/" + d.Name + ":" + strings.ReplaceAll(version, "+", "_")
-	archive, err := p.Fetch(ctx, reference)
-	if fault.Is(err, fault.NotFound) {
-		return nil, fault.New(fault.Usage, "", "%w", err).WithHint("push it there, or take another version with `helm dependency update %s`", dir)
-	}
+	archive, from, err := p.archive(ctx, d, version, dir)
 	if err != nil {
 		return nil, err
 	}
 	added, err := loader.LoadArchive(bytes.NewReader(archive))
 	if err != nil {
-		return nil, fault.New(fault.Fatal, "", "what %s holds is no chart: %w", reference, err)
+		return nil, fault.New(fault.Fatal, "", "what %s holds is no chart: %w", from, err)
 	}
 	if got := added.Metadata.Version; got != version {
-		return nil, fault.New(fault.Fatal, "", "%s holds version %s", reference, got).WithHint("push the chart under its own version again")
+		return nil, fault.New(fault.Fatal, "", "%s holds version %s", from, got).WithHint("push the chart under its own version again")
 	}
 	return added, nil
+}
+
+// archive gets one version of a dependency from where its repository says, and names the place.
+func (p *packing) archive(ctx context.Context, d *chart.Dependency, version, dir string) (data []byte, from string, err error) {
+	if isWeb(d.Repository) {
+		from = d.Name + " " + version + " of " + d.Repository
+		opened := p.opened[d.Repository]
+		if opened == nil {
+			if opened, err = p.Repositories.open(ctx, d.Repository); err != nil {
+				return nil, from, err
+			}
+			p.opened[d.Repository] = opened
+		}
+		data, err = opened.archive(ctx, d.Name, version, p.Fetch)
+		return data, from, err
+	}
+	if p.Fetch == nil {
+		return nil, from, fault.New(fault.Internal, "", "nothing is wired that could fetch %s", d.Repository)
+	}
+	// A tag must not hold "+", for which "_" stands.
+	from = strings.TrimSuffix(strings.TrimPrefix(d.Repository, ociScheme), "/") + "/" + d.Name + ":" + strings.ReplaceAll(version, "+", "_")
+	data, err = p.Fetch(ctx, from)
+	if fault.Is(err, fault.NotFound) {
+		return nil, from, fault.New(fault.Usage, "", "%w", err).WithHint("push it there, or take another version with `helm dependency update %s`", dir)
+	}
+	return data, from, err
 }
 
 // pinned is the version of a dependency in a Chart.lock that belongs to this Chart.yaml.

@@ -215,7 +215,7 @@ func TestPackRefusesDependencies(t *testing.T) {
 		"a circle":                 {local(map[string]string{"base/Chart.yaml": "apiVersion: v2\nname: base\nversion: 0.1.0\ndependencies: [{name: app, version: 0.0.0, repository: 'file://../app'}]\n"}), "in a circle", "", fault.Usage},
 		"broken":                   {local(map[string]string{"base/Chart.yaml": "a: b: c"}), "dependency common: dependency base: load", "helm lint", fault.Usage},
 		"no repository":            {asks("common", "1.x", ""), "names no repository", "file://", fault.Usage},
-		"a chart repository":       {asks("common", "1.x", "https://example.test"), "https://example.test", "helm dependency build", fault.Usage},
+		"a name that Helm knows":   {asks("common", "1.x", "@stable"), "@stable", "helm dependency build", fault.Usage},
 		"no lock":                  {oci("", nil), "no Chart.lock", "helm dependency update", fault.Usage},
 		"a lock of another file":   {oci(lockOf(t, wide, "1.2.3"), nil), "Chart.lock is out of date", "helm dependency update", fault.Usage},
 		"not in the registry":      {oci(lockOf(t, remote, "1.2.8"), nil), "db:1.2.8: it does not exist", "push it", fault.Usage},
