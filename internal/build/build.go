@@ -54,6 +54,16 @@ type Builder interface {
 	Build(ctx context.Context, req Request, dir string) (Image, error)
 }
 
+// Stage of a Dockerfile.
+type Stage struct {
+	// Name in lower case; "" where it has none.
+	Name string
+	// Entrypoint says that the stage itself has one.
+	Entrypoint bool
+	// Copies are the paths of the context that it copies, as far as they are paths and no patterns.
+	Copies []string
+}
+
 // Tester is a Builder that can run an image's tests. Tests that fail are a result; an error is what kept them from running, of the same
 // kinds as a Builder's.
 type Tester interface {

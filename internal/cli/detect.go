@@ -33,7 +33,12 @@ type detectedService struct {
 	images      []detectedImage
 }
 
-type detectedImage struct{ name, folder, value string }
+type detectedImage struct {
+	name, value string
+	// One of ko and dockerfile is set.
+	ko, dockerfile, context, testTarget string
+	comment                             string
+}
 
 func (d detected) names() []string {
 	var names []string
@@ -43,7 +48,7 @@ func (d detected) names() []string {
 	return names
 }
 
-// detect looks for Helm charts and Go main packages below a folder.
+// detect looks for Helm charts, Dockerfiles and Go main packages below a folder.
 func detect(dir string, flags initFlags) (detected, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -54,7 +59,7 @@ func detect(dir string, flags initFlags) (detected, error) {
 		return d, fault.New(fault.Usage, "init", "the folder's name %q makes no name for a project", filepath.Base(abs)).WithHint("give --name")
 	}
 	d.registry = orDefault(flags.registry, "localhost:5000/"+d.name)
-	charts, mains, err := scan(os.DirFS(dir))
+	charts, dockerfiles, mains, err := scan(os.DirFS(dir))
 	if err != nil {
 		return d, fault.Wrap(fault.Usage, "init", err)
 	}
@@ -62,8 +67,9 @@ func detect(dir string, flags initFlags) (detected, error) {
 		return d, fault.New(fault.Usage, "init", "no Helm chart (a folder with a Chart.yaml) below %s", abs).
 			WithHint("`helm create chart` makes one")
 	}
+	sources := sourcesOf(dockerfiles, mains)
 	for _, chart := range charts {
-		d.service(os.DirFS(dir), chart, mainsOf(chart, charts, mains))
+		d.service(os.DirFS(dir), chart, belonging(chart, charts, sources))
 	}
 	for _, env := range []string{"dev", "prod"} {
 		for _, candidate := range []string{"values-" + env + ".yaml", path.Join(charts[0], "values-"+env+".yaml")} {
@@ -75,8 +81,8 @@ func detect(dir string, flags initFlags) (detected, error) {
 	return d, nil
 }
 
-// scan returns the folders of charts and of Go main packages, each sorted.
-func scan(root fs.FS) (charts, mains []string, err error) {
+// scan returns the folders of charts, of Dockerfiles and of Go main packages, each sorted.
+func scan(root fs.FS) (charts, dockerfiles, mains []string, err error) {
 	seen := map[string]bool{}
 	err = fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -93,6 +99,8 @@ func scan(root fs.FS) (charts, mains []string, err error) {
 		switch {
 		case base == "Chart.yaml" && !subchart(folder, charts):
 			charts = append(charts, folder)
+		case base == dockerfileName && entry.Type().IsRegular():
+			dockerfiles = append(dockerfiles, folder)
 		case strings.HasSuffix(base, ".go") && !strings.HasSuffix(base, "_test.go") && !seen[folder]:
 			if seen[folder] = isMain(root, name); seen[folder] {
 				mains = append(mains, folder)
@@ -101,8 +109,9 @@ func scan(root fs.FS) (charts, mains []string, err error) {
 		return nil
 	})
 	slices.Sort(charts)
+	slices.Sort(dockerfiles)
 	slices.Sort(mains)
-	return charts, mains, err
+	return charts, dockerfiles, mains, err
 }
 
 // foreignFolder says whether what lies in a folder is not the project's own, or too deep to be found by accident.
@@ -129,19 +138,8 @@ func isMain(root fs.FS, name string) bool {
 	return err == nil && file.Name.Name == "main"
 }
 
-// mainsOf returns the main packages that belong to a chart: all of them to the only one, else those beside it.
-func mainsOf(chart string, charts, mains []string) []string {
-	if len(charts) == 1 {
-		return mains
-	}
-	parent := path.Dir(chart)
-	return slices.DeleteFunc(slices.Clone(mains), func(m string) bool {
-		return m != parent && !strings.HasPrefix(m, parent+"/") || (parent == "." && strings.Contains(m, "/"))
-	})
-}
-
 // service adds the service of a chart.
-func (d *detected) service(root fs.FS, chart string, mains []string) {
+func (d *detected) service(root fs.FS, chart string, sources []source) {
 	var meta struct {
 		Name string `json:"name"`
 	}
@@ -157,19 +155,15 @@ func (d *detected) service(root fs.FS, chart string, mains []string) {
 	if text, err := fs.ReadFile(root, path.Join(chart, "values.yaml")); err == nil {
 		_ = yaml.Unmarshal(text, &values)
 	}
-	for _, folder := range mains {
-		name := label(path.Base(folder))
-		if folder == "." {
-			name = s.name
-		}
-		image := detectedImage{name: name, folder: "./" + strings.TrimPrefix(folder, "./"), value: imageValue(values, name, len(mains) == 1)}
-		if folder == "." {
-			image.folder = "."
-		}
+	for _, from := range sources {
+		image, notes := from.image(root)
+		d.notes = append(d.notes, notes...)
+		name := imageName(from.folder, s.name, s.images)
+		image.name, image.value = name, imageValue(values, name, len(sources) == 1)
 		if image.value == "" {
 			image.value = "images." + name
 			d.notes = append(d.notes, "chart "+chart+" has no value for the full reference of image "+name+
-				": use {{ .Values."+image.value+" }} in its template, or correct imageValues")
+				": use {{ index .Values.images \""+name+"\" }} in its template, or correct imageValues")
 		}
 		s.images = append(s.images, image)
 	}

@@ -33,8 +33,10 @@ func newInit(inv *invocation) *cobra.Command {
 	var flags initFlags
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write a sluice.yaml for this folder", GroupID: groupAuthor, Args: noArgs,
-		Long: describe(`Write a sluice.yaml for this folder: a service for each Helm chart below it, an image for each Go main package, and two
-environments, dev and prod, on the local cluster. It writes the JSON Schema for editors beside it, and never overwrites a sluice.yaml.`, 0, 2),
+		Long: describe(`Write a sluice.yaml for this folder: a service for each Helm chart below it, an image for each Dockerfile and each Go main
+package that no Dockerfile is beside or above, and two environments, dev and prod, on the local cluster. A stage of a Dockerfile that is
+called test, testrunner, unittest or the like and has an ENTRYPOINT becomes the image's testTarget. It writes the JSON Schema for editors
+beside it, and never overwrites a sluice.yaml.`, 0, 2),
 		Example: `  sluice init
   sluice init --name calculator --registry ghcr.io/acme/calculator --context my-aks`,
 		RunE: inv.enter(func(*cobra.Command, []string) error {
@@ -113,7 +115,7 @@ func (d detected) yaml() string {
 		}
 		b.WriteString("    images:\n")
 		for _, i := range s.images {
-			fmt.Fprintf(&b, "      %s: {ko: %s}\n", i.name, quoted(i.folder))
+			fmt.Fprintf(&b, "      %s: %s\n", i.name, i.yaml())
 		}
 		b.WriteString("    imageValues:   # where the chart's values take the full reference of each image\n")
 		for _, i := range s.images {
