@@ -1,8 +1,6 @@
 package distribution
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -31,15 +29,20 @@ func Basic(user, password string) Auth {
 const AzureUser = "00000000-0000-0000-0000-000000000000"
 
 // Tokens gives out tokens at /oauth2/token, as Docker's and Azure's registries do, each for the repositories and actions that were asked
-// for. It takes a name and a password by GET, and a refresh token by POST, or by GET as the password of AzureUser.
+// for. It takes a name and a password by GET, and a refresh token by POST, or by GET as the password of AzureUser. With Entra it gives
+// out refresh tokens at /oauth2/exchange, as Azure's registries do.
 type Tokens struct {
 	User, Password string
 	// Refresh is the refresh token that is taken; "" takes none.
 	Refresh string
 	// Anonymous gives everybody tokens that allow to pull.
 	Anonymous bool
+	// Entra is the access token of Entra ID, of the tenant, that is exchanged for refresh tokens; "" exchanges none.
+	Entra, Tenant string
 
 	mu sync.Mutex
+	// refresh are the refresh tokens that were given out.
+	refresh map[string]bool
 	// scopes of the tokens that were given out.
 	scopes map[string][]string
 }
@@ -47,8 +50,12 @@ type Tokens struct {
 // Auth is how the registry asks.
 func (t *Tokens) Auth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/oauth2/token" {
+		switch {
+		case r.URL.Path == "/oauth2/token":
 			t.give(w, r)
+			return
+		case r.URL.Path == "/oauth2/exchange" && t.Entra != "":
+			t.exchange(w, r)
 			return
 		}
 		needed := scopesOf(r)
@@ -58,15 +65,31 @@ func (t *Tokens) Auth(next http.Handler) http.Handler {
 				challenge += fmt.Sprintf(`,scope="%s",error="invalid_token"`, strings.Join(needed, " "))
 			}
 			w.Header().Set("WWW-Authenticate", challenge)
-			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required", details(needed)...)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+// detail says in a refusal what was not allowed.
+type detail struct{ Type, Name, Action string }
+
+func details(scopes []string) []detail {
+	var all []detail
+	for _, scope := range scopes {
+		kind, rest, _ := strings.Cut(scope, ":")
+		at := strings.LastIndex(rest, ":")
+		all = append(all, detail{kind, rest[:at], rest[at+1:]})
+	}
+	return all
+}
+
 // scopesOf are the scopes that a request needs.
 func scopesOf(r *http.Request) []string {
+	if r.URL.Path == "/v2/_catalog" {
+		return []string{"registry:catalog:*"}
+	}
 	t := targetOf(r)
 	if t.repository == "" {
 		return nil
@@ -98,8 +121,8 @@ func (t *Tokens) give(w http.ResponseWriter, r *http.Request) {
 	}
 	user, password, named := r.BasicAuth()
 	known := named && user == t.User && password == t.Password ||
-		t.Refresh != "" && (named && user == AzureUser && password == t.Refresh ||
-			r.Method == http.MethodPost && r.PostForm.Get("grant_type") == "refresh_token" && r.PostForm.Get("refresh_token") == t.Refresh)
+		named && user == AzureUser && t.refreshes(password) ||
+		r.Method == http.MethodPost && r.PostForm.Get("grant_type") == "refresh_token" && t.refreshes(r.PostForm.Get("refresh_token"))
 	if !known && (!t.Anonymous || named || r.Method != http.MethodGet) {
 		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "wrong name, password or refresh token")
 		return
@@ -108,15 +131,14 @@ func (t *Tokens) give(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "UNSUPPORTED", "no such service")
 		return
 	}
-	name := rand.Text()
+	name := claims(r.Host, accessLife, map[string]any{"grant_type": "access_token"})
 	t.mu.Lock()
 	if t.scopes == nil {
 		t.scopes = map[string][]string{}
 	}
 	t.scopes[name] = actions(r.Form["scope"], known)
 	t.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]string{"access_token": name})
+	answer(w, "access_token", name)
 }
 
 // actions splits scopes into one per action, and leaves out what strangers may not do.

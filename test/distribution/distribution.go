@@ -208,8 +208,12 @@ func (s *Server) putManifest(w http.ResponseWriter, r *http.Request, t target) {
 	s.inner.ServeHTTP(w, r)
 }
 
-func refuse(w http.ResponseWriter, code int, name, message string) {
+func refuse(w http.ResponseWriter, code int, name, message string, details ...detail) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": name, "message": message}}})
+	e := map[string]any{"code": name, "message": message}
+	if len(details) > 0 {
+		e["detail"] = details
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{e}})
 }
