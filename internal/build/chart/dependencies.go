@@ -28,7 +28,7 @@ const (
 )
 
 // complete gives a chart the dependencies that its Chart.yaml names. Folders are taken as they are now, whatever copy lies in
-// charts/; others from charts/, else from an OCI registry in the version that Chart.lock says. trail holds the folders above.
+// charts/; others from charts/, else from a registry or repository in the version that Chart.lock says. trail holds the folders above.
 func (p *packing) complete(ctx context.Context, c *chart.Chart, dir string, trail []string) error {
 	place, err := filepath.Abs(dir)
 	if err != nil {

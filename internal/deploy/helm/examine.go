@@ -75,11 +75,15 @@ func (e *examination) render(s *session, req deploy.Request, slot v1alpha1.Slot)
 		return
 	}
 	r := rendering{release: slot.HelmRelease(req.Service), values: v, revision: 1}
-	c, rendered, err := s.ingredients(req, r, e.farSchemas(c))
+	// From here on, also in what comes after, nothing is fetched.
+	s.anyValues = s.anyValues || e.farSchemas(c)
+	c, rendered, err := s.ingredients(req, r)
 	if wrong := (*misfit)(nil); errors.As(err, &wrong) {
 		// What is wrong with the templates is told along with the values.
 		e.found(err)
-		c, rendered, err = s.ingredients(req, r, true)
+		blind := *s
+		blind.anyValues = true
+		c, rendered, err = blind.ingredients(req, r)
 	}
 	if err != nil {
 		e.found(err)

@@ -1,6 +1,8 @@
 package helm
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path"
 	"strings"
@@ -168,6 +170,17 @@ func TestExaminerSaysWhatItDidNotLookAt(t *testing.T) {
 			t.Errorf("%s: %v", schema, report)
 		case far != "" && (!strings.Contains(report.Unchecked[0].Message, far) || report.Unchecked[0].File != "deploy/chart/charts/db/values.schema.json"):
 			t.Errorf("%s: %v", schema, report)
+		}
+	}
+	// Nobody is asked for it, also where all else is fine.
+	asked := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	t.Cleanup(server.Close)
+	far := map[string]string{"values.schema.json": `{"$ref": "` + server.URL + `/a.json"}`, "templates/a.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: {{ .Release.Name }}}}"}
+	for _, strategy := range []v1alpha1.Strategy{direct, {BlueGreen: &v1alpha1.BlueGreen{}}} {
+		report, err := Examiner{}.Check(t.Context(), subjectOf(t, strategy, "a: 1", far))
+		if err != nil || len(report.Findings) > 0 || len(report.Unchecked) != 1 || asked {
+			t.Errorf("%v, %v, asked: %v", report, err, asked)
 		}
 	}
 	// A template that would fail for want of what is missing is not rendered; values are compared with the schemas that are there.

@@ -104,6 +104,8 @@ type session struct {
 	stamp   stamp
 	// definitions says that the chart brings kinds of its own.
 	definitions bool
+	// anyValues leaves out the comparison of values with schemas.
+	anyValues bool
 	// created says that a revision was written since it was last reset.
 	created bool
 	close   context.CancelFunc

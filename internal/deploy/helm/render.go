@@ -61,7 +61,7 @@ func loadChart(req deploy.Request) (*chart.Chart, error) {
 
 // render renders the chart as Helm would, hooks included, before any post-renderer.
 func (s *session) render(req deploy.Request, r rendering) ([]object, error) {
-	c, values, err := s.ingredients(req, r, false)
+	c, values, err := s.ingredients(req, r)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +74,8 @@ func (s *session) render(req deploy.Request, r rendering) ([]object, error) {
 }
 
 // ingredients loads a release's chart with what its templates are rendered with: the values, which must fit its schema, and what the
-// cluster is capable of. Where there is no cluster, nothing is known of its version.
-func (s *session) ingredients(req deploy.Request, r rendering, anyValues bool) (*chart.Chart, common.Values, error) {
+// cluster can do. Where there is no cluster, nothing is known of its version.
+func (s *session) ingredients(req deploy.Request, r rendering) (*chart.Chart, common.Values, error) {
 	c, err := loadChart(req)
 	if err != nil {
 		return nil, nil, err
@@ -93,7 +93,7 @@ func (s *session) ingredients(req deploy.Request, r rendering, anyValues bool) (
 	}
 	values, err := chartcommon.ToRenderValuesWithSchemaValidation(c, r.values, common.ReleaseOptions{
 		Name: r.release, Namespace: s.scope.Namespace, Revision: r.revision, IsInstall: !r.upgrade, IsUpgrade: r.upgrade,
-	}, caps, anyValues)
+	}, caps, s.anyValues)
 	if err != nil {
 		return nil, nil, wrongValues(req, c.Name(), err)
 	}
