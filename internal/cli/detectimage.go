@@ -116,8 +116,12 @@ func testStage(name string) bool {
 	return false
 }
 
-// copiesFromRoot says whether a Dockerfile copies what lies in the project's folder and not in its own.
+// copiesFromRoot says whether a Dockerfile copies what lies in the project's folder and not in its own, and nothing the other way round.
 func copiesFromRoot(root fs.FS, folder string, stages []build.Stage) bool {
+	there := func(name string) bool {
+		_, err := fs.Stat(root, name)
+		return err == nil
+	}
 	found := false
 	for _, stage := range stages {
 		for _, name := range stage.Copies {
@@ -125,14 +129,13 @@ func copiesFromRoot(root fs.FS, folder string, stages []build.Stage) bool {
 			if name == "" {
 				continue
 			}
-			if _, err := fs.Stat(root, path.Join(folder, name)); err == nil {
-				continue
+			// What is in neither of the two is made before the build.
+			switch own, above := there(path.Join(folder, name)), there(name); {
+			case own && !above:
+				return false
+			case above && !own:
+				found = true
 			}
-			if _, err := fs.Stat(root, name); err != nil {
-				// Neither of the two: it is made before the build.
-				continue
-			}
-			found = true
 		}
 	}
 	return found
