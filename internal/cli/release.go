@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/seal"
@@ -152,7 +153,7 @@ what refers to each part (signatures, bills of materials, provenance).`, 0, 1, 2
 			if err != nil {
 				return err
 			}
-			doc := releaseContents{releaseDocument: *inv.describeRelease(rel, ref), Environments: rel.Environments, Parts: parts, Scans: rel.Scans}
+			doc := releaseContents{releaseDocument: *describeRelease(app.Built{Release: rel, Ref: ref}), Environments: rel.Environments, Parts: parts, Scans: rel.Scans}
 			doc.Kind = "Release"
 			return inv.emit(doc, doc.text)
 		}),

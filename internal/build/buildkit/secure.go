@@ -22,8 +22,8 @@ const (
 	serverNameName = "tlsservername"
 )
 
-// identity is what TLS needs to know: whom to trust, and who asks.
-type identity struct {
+// pemFiles say what TLS needs to know: whom to trust, and who asks.
+type pemFiles struct {
 	// authority, cert and key are files in PEM. Without an authority the system's are trusted.
 	authority, cert, key string
 	// serverName is what the server's certificate must be for.
@@ -60,7 +60,7 @@ func secured(op, address, dir string) (string, *tls.Config, error) {
 		}
 		return values.Get(name)
 	}
-	who := identity{authority: file(authorityName), cert: file(certName), key: file(keyName), serverName: values.Get(serverNameName)}
+	who := pemFiles{authority: file(authorityName), cert: file(certName), key: file(keyName), serverName: values.Get(serverNameName)}
 	if who.serverName == "" {
 		who.serverName = host.Hostname()
 	}
@@ -72,27 +72,27 @@ func secured(op, address, dir string) (string, *tls.Config, error) {
 	return bare, config, err
 }
 
-// dockers is the identity that Docker's own variables name.
-func dockers(host string, env func(string) string) (identity, error) {
+// dockers are the files that Docker's own variables name.
+func dockers(host string, env func(string) string) (pemFiles, error) {
 	dir := env("DOCKER_CERT_PATH")
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return identity{}, err
+			return pemFiles{}, err
 		}
 		dir = filepath.Join(home, ".docker")
 	}
 	u, err := url.Parse(host)
 	if err != nil {
-		return identity{}, err
+		return pemFiles{}, err
 	}
-	return identity{
+	return pemFiles{
 		authority: filepath.Join(dir, "ca.pem"), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem"), serverName: u.Hostname(),
 	}, nil
 }
 
 // config reads the files.
-func (i identity) config(op string) (*tls.Config, error) {
+func (i pemFiles) config(op string) (*tls.Config, error) {
 	config := &tls.Config{ServerName: i.serverName, MinVersion: tls.VersionTLS12}
 	if i.authority != "" {
 		data, err := os.ReadFile(i.authority)
