@@ -11,7 +11,7 @@ FUZZTIME ?= 60s
 # e2e_packages are the packages of a module that hold tests against the local cluster.
 e2e_packages = $$(grep -rl --include='*_test.go' '^//go:build e2e' . | grep -v '^./local/' | xargs -r -n1 dirname | sort -u)
 
-.PHONY: help build test test-unit test-e2e ready lint generate demo bench fuzz clean FORCE
+.PHONY: help build test test-unit test-e2e test-scanners ready lint generate demo bench fuzz clean FORCE
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,17 @@ test-e2e: build ## the end-to-end tests only; starts the local cluster and leave
 	@echo "==> end-to-end tests"
 	$(GO) test -tags e2e -count=1 -p 1 -parallel 2 -timeout 70m -v $(e2e_packages)
 	cd local && $(GO) test -tags e2e -count=1 -p 1 -timeout 20m ./...
+
+# Each scanner has a module of its own, and beside it the program that writes its database: no network is asked.
+scanners = test/scanners
+bin/grype bin/grypedb &: $(scanners)/grype/go.mod $(scanners)/grype/main.go
+	@echo "==> bin/grype (once, about 10 minutes on two cores)"
+	cd $(scanners)/grype && CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w -X main.version=$$($(GO) list -m -f '{{slice .Version 1}}' github.com/anchore/grype)" \
+	  -o ../../../bin/grype github.com/anchore/grype/cmd/grype
+	cd $(scanners)/grype && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o ../../../bin/grypedb .
+
+test-scanners: bin/grype ## build and scan an image with the real grype; not part of "test", because building it takes minutes
+	SLUICE_TEST_SCANNERS=$(CURDIR)/bin $(GO) test -count=1 -v ./test/scanners
 
 # What the machine lacks is better known before minutes of building.
 ready: bin/sluice-local

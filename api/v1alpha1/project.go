@@ -10,7 +10,7 @@ type Project struct {
 	Name string `json:"name"`
 	// Registry is the OCI repository prefix under which images, charts and releases are pushed, for example localhost:5000/calculator.
 	Registry string `json:"registry"`
-	// Buildkit is the address of the BuildKit that builds Dockerfiles, for example unix:///run/buildkit/buildkitd.sock, tcp://builder:1234, docker-container://name, or docker for Docker's own. Default: $BUILDKIT_HOST, then Docker's own, then the local cluster's.
+	// Buildkit is the address of the BuildKit that builds Dockerfiles, for example unix:///run/buildkit/buildkitd.sock, tcp://builder:1234, docker-container://name, or docker for Docker's own. A tcp:// address says how TLS is spoken behind a ?: tcp://builder:1234?tlscacert=ca.pem&tlscert=cert.pem&tlskey=key.pem, and tlsservername=name; files are relative to sluice.yaml. Default: $BUILDKIT_HOST, then Docker's own, then the local cluster's.
 	Buildkit string `json:"buildkit,omitempty"`
 	// Services by name.
 	Services map[string]Service `json:"services"`

@@ -94,13 +94,14 @@ func (a *App) maker(ctx context.Context, req BuildRequest, releases bool) (*rele
 
 // builders are those that sluice.yaml can name; address is where it says that BuildKit is, "" where it says nothing.
 func (a *App) builders(registry *oci.Registry, address string) map[string]build.Builder {
+	dir := a.o.Dir
 	if a.o.Buildkit != "" {
-		address = a.o.Buildkit
+		address, dir = a.o.Buildkit, ""
 	}
 	return map[string]build.Builder{
 		"ko": ko.New(ko.Options{Base: registry.Descriptor}),
 		"dockerfile": buildkit.New(buildkit.Options{
-			Address: address, LookupEnv: a.o.LookupEnv,
+			Address: address, Dir: dir, LookupEnv: a.o.LookupEnv,
 			Local: func(ctx context.Context) string { return a.localStatus(ctx).Buildkit },
 		}),
 		"script": script.New(script.Options{Resolve: func(ctx context.Context, reference string) (string, error) {

@@ -101,6 +101,8 @@ type releaseContents struct {
 	// Environments are the process: clusters, strategies, gates.
 	Environments map[string]v1alpha1.Environment `json:"environments"`
 	Parts        []release.Part                  `json:"parts"`
+	// Scans are what the images' scans found when the release was first made.
+	Scans map[string]v1alpha1.ScanSummary `json:"scans,omitempty"`
 }
 
 // releaseVerdict is the result of `sluice release verify`.
@@ -142,8 +144,8 @@ func newReleaseShow(inv *invocation) *cobra.Command {
 	var registry string
 	cmd := &cobra.Command{
 		Use: "show RELEASE", Short: "Show what a release is made of", Args: oneArg("RELEASE", true),
-		Long: describe(`Show a release: images and chart by digest, commit, environments with their strategies, and the types of what refers to each part
-(signatures, bills of materials, provenance).`, 0, 1, 2, 8, 130),
+		Long: describe(`Show a release: images and chart by digest, commit, results of tests and scans, environments with their strategies, and the types of
+what refers to each part (signatures, bills of materials, provenance).`, 0, 1, 2, 8, 130),
 		Example: `  sluice release show calculator:1.4.0
   sluice release show registry.example.com/prod/delivery:1.0.2 -o yaml`,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
@@ -151,7 +153,7 @@ func newReleaseShow(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			doc := releaseContents{releaseDocument: *describeRelease(app.Built{Release: rel, Ref: ref}), Environments: rel.Environments, Parts: parts}
+			doc := releaseContents{releaseDocument: *describeRelease(app.Built{Release: rel, Ref: ref}), Environments: rel.Environments, Parts: parts, Scans: rel.Scans}
 			doc.Kind = "Release"
 			return inv.emit(doc, doc.text)
 		}),
@@ -174,6 +176,12 @@ func (d releaseContents) text(w io.Writer) {
 		for _, kind := range slices.Sorted(maps.Keys(part.Referrers)) {
 			fmt.Fprintf(w, "  %d of type %s\n", part.Referrers[kind], kind)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Tests)) {
+		fmt.Fprintf(w, "tests of %s  %s\n", name, tested(d.Tests[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Scans)) {
+		fmt.Fprintf(w, "scan of %s  %s\n", name, scanned(d.Scans[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Environments)) {
 		e := d.Environments[name]

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -59,7 +60,7 @@ func (inv *invocation) prove(ctx context.Context, b Backend, rel *v1alpha1.Relea
 
 func scansSummary(w io.Writer, scans map[string]seal.Scanned) {
 	for _, name := range slices.Sorted(maps.Keys(scans)) {
-		fmt.Fprintf(w, "scan     %s  %s\n", name, scans[name].Text())
+		fmt.Fprintf(w, "scan     %s  %s\n", name, scanned(scans[name].ScanSummary))
 	}
 }
 
@@ -82,4 +83,16 @@ func sealSummary(w io.Writer, r seal.Report) {
 		by = "signed by " + r.Signer
 	}
 	fmt.Fprintf(w, "sealed   %s; %s\n", strings.Join(parts, ", "), by)
+}
+
+// scanned is what the scan of an image gave, for people.
+func scanned(s v1alpha1.ScanSummary) string {
+	line := seal.Scanned{ScanSummary: s}.Text()
+	switch {
+	case s.Unavailable != "":
+		line += ": " + s.Unavailable
+	case !s.Database.IsZero():
+		line += ", database of " + s.Database.UTC().Format(time.DateOnly)
+	}
+	return line
 }

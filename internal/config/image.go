@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -212,5 +213,22 @@ func (v *validator) buildkit(address string) {
 	if address != "docker" && !regexp.MustCompile(`^(unix|tcp|docker-container|podman-container|kube-pod|docker)://\S+$`).MatchString(address) {
 		v.report("buildkit", "write it as unix:///path/to/socket, tcp://host:port, docker-container://name, or docker for Docker's own",
 			"%q is no address of a BuildKit", address)
+		return
 	}
+	if _, query, ok := strings.Cut(address, "?"); ok && strings.HasPrefix(address, "tcp://") {
+		if values, err := url.ParseQuery(query); err != nil || !onlyTLS(values) {
+			v.report("buildkit", "known: tlscacert, tlscert, tlskey and tlsservername, as in tcp://host:port?tlscacert=ca.pem&tlscert=cert.pem&tlskey=key.pem",
+				"%q is nothing that an address of a BuildKit can say behind the ?", query)
+		}
+	}
+}
+
+// onlyTLS says whether an address says nothing else than how TLS is spoken.
+func onlyTLS(values url.Values) bool {
+	for name, value := range values {
+		if !slices.Contains([]string{"tlscacert", "tlscert", "tlskey", "tlsservername"}, name) || len(value) != 1 || value[0] == "" {
+			return false
+		}
+	}
+	return true
 }

@@ -68,6 +68,9 @@ func TestProblemsOfImages(t *testing.T) {
 		{"a variable of Sluice's", ko, "{script: {run: [make], env: {SLUICE_OUTPUT: /tmp}}}", []string{
 			"8:46: services.calculator.images.frontend.script.env.SLUICE_OUTPUT: the names that begin with SLUICE_ are Sluice's own; name it otherwise"}},
 		{"an address of BuildKit", "services:\n", "buildkit: docker\nservices:\n", nil},
+		{"an address with TLS", "services:\n", "buildkit: tcp://builder:1234?tlscacert=ca.pem\nservices:\n", nil},
+		{"an address that says something else", "services:\n", "buildkit: tcp://builder:1234?cacert=ca.pem\nservices:\n", []string{
+			`5:11: buildkit: "cacert=ca.pem" is nothing that an address of a BuildKit can say behind the ?; known: tlscacert, tlscert, tlskey and tlsservername, as in tcp://host:port?tlscacert=ca.pem&tlscert=cert.pem&tlskey=key.pem`}},
 		{"an address that is none", "services:\n", "buildkit: builder:1234\nservices:\n", []string{
 			`5:11: buildkit: "builder:1234" is no address of a BuildKit; write it as unix:///path/to/socket, tcp://host:port, docker-container://name, or docker for Docker's own`}},
 	} {

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,8 +27,12 @@ type Program struct {
 	// Dir to run in, Env the whole environment. Default: those of the process.
 	Dir string
 	Env []string
+	// Set holds variables, NAME=value, that the environment gets where it has none of that name.
+	Set []string
 	// Found lists exit codes with which the program says that it found something.
 	Found []int
+	// Complaint picks what is worth repeating out of what a program that failed wrote to standard error. Default: all of it.
+	Complaint func(text string) string
 }
 
 // Run runs a scanner and returns what it wrote to standard output.
@@ -38,7 +44,7 @@ func (p Program) Run(ctx context.Context) ([]byte, error) {
 			WithHint("install it where sluice runs, or name its path in sluice.yaml under scan:")
 	}
 	cmd := exec.CommandContext(ctx, path, p.Args...)
-	cmd.Dir, cmd.Env = p.Dir, p.Env
+	cmd.Dir, cmd.Env = p.Dir, p.environment()
 	report := &bounded{most: MaxReport}
 	complaint := &tail{most: maxComplaint}
 	cmd.Stdout, cmd.Stderr = report, complaint
@@ -52,9 +58,52 @@ func (p Program) Run(ctx context.Context) ([]byte, error) {
 	case errors.As(err, &exit) && slices.Contains(p.Found, exit.ExitCode()):
 		return report.data, nil
 	case err != nil:
-		return nil, fault.New(fault.Unreachable, op, "%w: %s", err, strings.TrimSpace(complaint.text))
+		text := plain(complaint.text)
+		if p.Complaint != nil {
+			text = cmp.Or(p.Complaint(text), text)
+		}
+		return nil, fault.New(fault.Unreachable, op, "%w: %s", err, cmp.Or(text, "it does not say why"))
 	}
 	return report.data, nil
+}
+
+// environment is that of the program, nil for that of the process.
+func (p Program) environment() []string {
+	if len(p.Set) == 0 {
+		return p.Env
+	}
+	env := slices.Clone(p.Env)
+	if p.Env == nil {
+		env = os.Environ()
+	}
+	for _, variable := range p.Set {
+		name, _, _ := strings.Cut(variable, "=")
+		if !slices.ContainsFunc(env, func(have string) bool { return strings.HasPrefix(have, name+"=") }) {
+			env = append(env, variable)
+		}
+	}
+	return env
+}
+
+// plain is a text without the colours of terminals.
+func plain(text string) string {
+	return strings.TrimSpace(regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]").ReplaceAllString(text, ""))
+}
+
+// Cure is what to do about a failure that a program is known for.
+type Cure struct {
+	// Says is a part of its words.
+	Says, Hint string
+}
+
+// Cured adds the first cure that fits a program's failure.
+func Cured(err error, cures ...Cure) error {
+	for _, c := range cures {
+		if strings.Contains(err.Error(), c.Says) && fault.HintOf(err) == "" {
+			return (&fault.Error{Kind: fault.KindOf(err), Err: err}).WithHint("%s", c.Hint)
+		}
+	}
+	return err
 }
 
 // bounded keeps what is written until there is too much of it.

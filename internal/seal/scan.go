@@ -44,6 +44,7 @@ func (s *Sealer) ScanImages(ctx context.Context, m Making) error {
 	}
 	s.report.Scans, m.Release.Scans = map[string]Scanned{}, map[string]v1alpha1.ScanSummary{}
 	var failed []error
+	var unknown, found bool
 	for _, name := range slices.Sorted(maps.Keys(m.Release.Images)) {
 		s.note("scanning image " + name)
 		result, err := s.look(ctx, m, name)
@@ -53,19 +54,25 @@ func (s *Sealer) ScanImages(ctx context.Context, m Making) error {
 		scanned := s.judge(name, result, err)
 		s.report.Scans[name], m.Release.Scans[name] = scanned, scanned.ScanSummary
 		if scanned.Unavailable != "" && s.Scan.Unavailable != "warn" {
-			failed = append(failed, fmt.Errorf("image %s: %s", name, scanned.Unavailable))
+			failed, unknown = append(failed, fmt.Errorf("image %s: %s", name, scanned.Unavailable)), true
 			continue
 		}
 		s.note("scanned image " + name + ": " + scanned.Text())
 		if line := scanned.failing(); line != "" {
-			failed = append(failed, fmt.Errorf("image %s: %s", name, line))
+			failed, found = append(failed, fmt.Errorf("image %s: %s", name, line)), true
 		}
 	}
 	if len(failed) == 0 {
 		return nil
 	}
-	return fault.New(fault.Refused, "scan the images of "+m.Release.Service+" "+m.Release.Version, "%w", errors.Join(failed...)).
-		WithHint("no release was made; repair it, or say under scan: in sluice.yaml why it does not matter and until when (ignore:)")
+	hints := []string{"no release was made"}
+	if found {
+		hints = append(hints, "repair it, or say under scan: in sluice.yaml why it does not matter and until when (ignore:)")
+	}
+	if unknown {
+		hints = append(hints, "what cannot be scanned is not released, unless scan: says unavailable: warn")
+	}
+	return fault.New(fault.Refused, "scan the images of "+m.Release.Service+" "+m.Release.Version, "%w", errors.Join(failed...)).WithHint("%s", strings.Join(hints, "; "))
 }
 
 // look scans an image, each of its platforms.
@@ -126,7 +133,10 @@ func (s *Sealer) judge(name string, result scan.Result, err error) Scanned {
 	}
 	if d.Unavailable != "" {
 		d.Notes = append(d.Notes, d.Unavailable)
-		s.note("warning: image " + name + ": " + d.Unavailable)
+		// Where that ends the build, the error says it.
+		if s.Scan.Unavailable == "warn" {
+			s.note("warning: image " + name + ": " + d.Unavailable)
+		}
 	}
 	return d
 }
@@ -149,7 +159,7 @@ func (s *Sealer) unavailable(result scan.Result, now time.Time, err error) strin
 	case result.Database.IsZero():
 		return result.Scanner + " does not say how old its database is"
 	case age > most:
-		return fmt.Sprintf("the database of %s is of %s, older than %s", result.Scanner, result.Database.UTC().Format(time.RFC3339), s.Scan.MaxAge)
+		return fmt.Sprintf("the database of %s is of %s, older than %s", result.Scanner, result.Database.UTC().Format(time.RFC3339), strings.TrimSuffix(most.String(), "0m0s"))
 	}
 	return ""
 }
@@ -220,5 +230,5 @@ func (d Scanned) failing() string {
 	if more := len(lines) - maxShown; more > 0 {
 		lines = append(lines[:maxShown], fmt.Sprintf("and %d more", more))
 	}
-	return head + ": " + strings.Join(lines, "; ")
+	return head + "\n  " + strings.Join(lines, "\n  ")
 }

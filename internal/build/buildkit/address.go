@@ -2,8 +2,10 @@ package buildkit
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 	_ "github.com/moby/buildkit/client/connhelper/dockercontainer"
 	_ "github.com/moby/buildkit/client/connhelper/kubepod"
 	_ "github.com/moby/buildkit/client/connhelper/podmancontainer"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/sluice-dev/sluice/internal/fault"
 )
@@ -26,6 +30,8 @@ type endpoint struct {
 	said string
 	// docker says that it is the one inside Docker, which is reached through Docker's API.
 	docker bool
+	// tls is how TLS is spoken, nil where it is not.
+	tls *tls.Config
 	// tentative is an endpoint that nobody named: where it does not answer, the next one is asked.
 	tentative bool
 }
@@ -54,7 +60,7 @@ func (b *Builder) connect(ctx context.Context, op string) (*client.Client, endpo
 		if ctx.Err() != nil {
 			return nil, e, fault.Wrap(fault.Interrupted, op, ctx.Err())
 		}
-		last = fault.New(fault.Unreachable, op, "%s does not answer: %s", e, firstLine(err)).WithHint("start it, or %s", cure)
+		last = e.unreachable(op, err)
 		if !e.tentative {
 			return nil, e, last
 		}
@@ -74,8 +80,8 @@ func (b *Builder) endpoints(ctx context.Context, op string) ([]endpoint, error) 
 		}
 		return ""
 	}
-	for _, named := range []struct{ address, said string }{
-		{b.o.Address, "as named for this build"}, {env("BUILDKIT_HOST"), "$BUILDKIT_HOST"},
+	for _, named := range []struct{ address, said, dir string }{
+		{b.o.Address, "as named for this build", b.o.Dir}, {env("BUILDKIT_HOST"), "$BUILDKIT_HOST", ""},
 	} {
 		switch {
 		case named.address == "":
@@ -87,7 +93,11 @@ func (b *Builder) endpoints(ctx context.Context, op string) ([]endpoint, error) 
 			e, err := b.docker(op, host, env)
 			return []endpoint{e}, err
 		default:
-			return []endpoint{{address: named.address, said: named.said}}, checkScheme(op, named.address)
+			if err := checkScheme(op, named.address); err != nil {
+				return nil, err
+			}
+			address, secure, err := secured(op, named.address, named.dir)
+			return []endpoint{{address: address, said: named.said, tls: secure}}, err
 		}
 	}
 	if env("DOCKER_HOST") != "" {
@@ -121,9 +131,22 @@ func (b *Builder) docker(op, host string, env func(string) string) (endpoint, er
 	case network != "unix" && network != "tcp":
 		return e, fault.New(fault.Usage, op, "Docker at %s cannot be reached from here: only unix:// and tcp:// can", host).WithHint("%s", cure)
 	case network == "tcp" && env("DOCKER_TLS_VERIFY") != "":
-		return e, fault.New(fault.Usage, op, "Docker at %s wants TLS, which is not spoken here", host).WithHint("%s", cure)
+		who, err := dockers(host, env)
+		if err != nil {
+			return e, fault.Wrap(fault.Usage, op, err)
+		}
+		e.tls, err = who.config(op + ": $DOCKER_TLS_VERIFY is set")
+		return e, err
 	}
 	return e, nil
+}
+
+// unreachable is the error for a BuildKit that was not reached.
+func (e endpoint) unreachable(op string, err error) error {
+	if secure := e.tlsCure(err); secure != "" {
+		return fault.New(fault.Unreachable, op, "%s cannot be talked to: %s", e, cause(err)).WithHint("%s", secure)
+	}
+	return fault.New(fault.Unreachable, op, "%s does not answer: %s", e, cause(err)).WithHint("start it, or %s", cure)
 }
 
 func checkScheme(op, address string) error {
@@ -141,8 +164,14 @@ func checkScheme(op, address string) error {
 // open connects and asks what workers there are.
 func (e endpoint) open(ctx context.Context) (*client.Client, error) {
 	address, options := e.address, []client.ClientOpt(nil)
-	if e.docker {
-		address, options = "", dockerOptions(e.address)
+	switch {
+	case e.docker:
+		address, options = "", dockerAPI{e.address, e.tls}.options()
+	case e.tls != nil:
+		options = []client.ClientOpt{
+			client.WithGRPCDialOption(grpc.WithTransportCredentials(credentials.NewTLS(e.tls))),
+			client.WithGRPCDialOption(grpc.WithAuthority(e.tls.ServerName)),
+		}
 	}
 	c, err := client.New(ctx, address, options...)
 	if err != nil {
@@ -157,7 +186,13 @@ func (e endpoint) open(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
-func firstLine(err error) string {
+// cause is the first line of an error, without what gRPC puts around it.
+func cause(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	if _, quoted, ok := strings.Cut(line, "desc = "); ok {
+		if text, err := strconv.Unquote(quoted); err == nil {
+			line = text
+		}
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(line, "transport: "), "Error while dialing: ")
 }

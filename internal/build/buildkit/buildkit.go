@@ -24,8 +24,11 @@ var (
 // Options of the builder.
 type Options struct {
 	// Address of the BuildKit: unix://, tcp://, docker-container://, podman-container://, kube-pod://, or docker for Docker's own.
-	// Default: what the environment says, see Builder.
+	// A tcp:// address says behind a ? how TLS is spoken: tlscacert=file, tlscert=file and tlskey=file, tlsservername=name, as buildctl's flags are
+	// called. Default: what the environment says, see Builder.
 	Address string
+	// Dir is where relative paths in Address start. Default: the working folder.
+	Dir string
 	// LookupEnv reads the process's environment. Default: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 	// Local returns the address of the local cluster's BuildKit, "" where there is none. Default: none.

@@ -63,11 +63,13 @@ func TestEndpointsThatCannotBe(t *testing.T) {
 		address string
 		env     map[string]string
 	}{
-		"no scheme":       {address: "builder:1234"},
-		"another scheme":  {address: "https://builder"},
-		"nothing behind":  {address: "unix://"},
-		"Docker by ssh":   {env: map[string]string{"DOCKER_HOST": "ssh://me@host"}},
-		"Docker with TLS": {env: map[string]string{"DOCKER_HOST": "tcp://host:2376", "DOCKER_TLS_VERIFY": "1"}},
+		"no scheme":                    {address: "builder:1234"},
+		"another scheme":               {address: "https://builder"},
+		"nothing behind":               {address: "unix://"},
+		"Docker by ssh":                {env: map[string]string{"DOCKER_HOST": "ssh://me@host"}},
+		"an unknown word behind the ?": {address: "tcp://b:1?tlscacrt=ca.pem"},
+		"no host":                      {address: "tcp://?tlscacert=ca.pem"},
+		"a certificate without a key":  {address: "tcp://b:1?tlscert=cert.pem"},
 	} {
 		_, err := New(Options{Address: test.address, LookupEnv: environment(test.env)}).endpoints(t.Context(), "build")
 		if !fault.Is(err, fault.Usage) || fault.HintOf(err) == "" {

@@ -3,6 +3,7 @@ package buildkit
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,24 +13,28 @@ import (
 	"github.com/moby/buildkit/client"
 )
 
-// dockerOptions reach the BuildKit inside Docker: Docker's API hands over a connection to it on /grpc, and takes the build's session on
+// dockerAPI is where Docker's API is, and how TLS is spoken there, nil where it is not.
+type dockerAPI struct {
+	host string
+	tls  *tls.Config
+}
+
+// options reach the BuildKit inside Docker: Docker's API hands over a connection to it on /grpc, and takes the build's session on
 // /session.
-func dockerOptions(host string) []client.ClientOpt {
+func (d dockerAPI) options() []client.ClientOpt {
 	return []client.ClientOpt{
 		client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return hijack(ctx, host, "/grpc", "h2c", nil)
+			return d.hijack(ctx, "/grpc", "h2c", nil)
 		}),
 		client.WithSessionDialer(func(ctx context.Context, proto string, meta map[string][]string) (net.Conn, error) {
-			return hijack(ctx, host, "/session", proto, meta)
+			return d.hijack(ctx, "/session", proto, meta)
 		}),
 	}
 }
 
 // hijack asks Docker's API to hand a connection over.
-func hijack(ctx context.Context, host, path, proto string, meta map[string][]string) (net.Conn, error) {
-	network, address, _ := strings.Cut(host, "://")
-	dialer := net.Dialer{}
-	conn, err := dialer.DialContext(ctx, network, address)
+func (d dockerAPI) hijack(ctx context.Context, path, proto string, meta map[string][]string) (net.Conn, error) {
+	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +49,16 @@ func hijack(ctx context.Context, host, path, proto string, meta map[string][]str
 		return nil, err
 	}
 	return handed, nil
+}
+
+func (d dockerAPI) dial(ctx context.Context) (net.Conn, error) {
+	network, address, _ := strings.Cut(d.host, "://")
+	if d.tls != nil {
+		dialer := tls.Dialer{Config: d.tls}
+		return dialer.DialContext(ctx, network, address)
+	}
+	dialer := net.Dialer{}
+	return dialer.DialContext(ctx, network, address)
 }
 
 func upgrade(ctx context.Context, conn net.Conn, path, proto string, meta map[string][]string) (net.Conn, error) {

@@ -5,6 +5,7 @@ package buildkit_test
 import (
 	"context"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -23,6 +24,17 @@ import (
 // dockerd does what Docker's API does on /grpc and /session, with the BuildKit of the test behind it.
 func dockerd(t *testing.T, to string) (socket string) {
 	t.Helper()
+	socket = filepath.Join(t.TempDir(), "docker.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveDocker(t, listener, to)
+	return socket
+}
+
+func serveDocker(t *testing.T, listener net.Listener, to string) {
+	t.Helper()
 	behind, err := client.New(t.Context(), to)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +42,8 @@ func dockerd(t *testing.T, to string) (socket string) {
 	t.Cleanup(func() { _ = behind.Close() })
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /grpc", func(w http.ResponseWriter, r *http.Request) {
-		conn, err := net.Dial("unix", strings.TrimPrefix(to, "unix://"))
+		network, address, _ := strings.Cut(to, "://")
+		conn, err := net.Dial(network, address)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
@@ -51,15 +64,9 @@ func dockerd(t *testing.T, to string) (socket string) {
 		}
 		handOver(w, r, conn)
 	})
-	socket = filepath.Join(t.TempDir(), "docker.sock")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	return socket
 }
 
 func handOver(w http.ResponseWriter, r *http.Request, to net.Conn) {

@@ -60,7 +60,12 @@ func address(t *testing.T) string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{address: address(t), dir: t.TempDir()}
+	return newWorldAt(t, address(t))
+}
+
+func newWorldAt(t *testing.T, address string) *world {
+	t.Helper()
+	w := &world{address: address, dir: t.TempDir()}
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 	w.registry = strings.TrimPrefix(server.URL, "http://")

@@ -44,7 +44,7 @@ func (j *job) known(why string, code codes.Code) *fault.Error {
 		return nil
 	case matches(`exporter "oci" could not be found`), matches(`(?i)oci exporter.*not.*supported`):
 		return fault.New(fault.Unreachable, j.op, "%s cannot write OCI layouts: it keeps images in Docker's old store", j.at).
-			WithHint("switch Docker's containerd image store on (\"features\": {\"containerd-snapshotter\": true} in its daemon.json), or %s", cure)
+			WithHint("switch Docker's containerd image store on (\"features\": {\"containerd-snapshotter\": true} in its daemon.json; Docker 20.10 has none yet), or %s", cure)
 	case code == codes.Unavailable:
 		return fault.New(fault.Unreachable, j.op, "%s went away: %s", j.at, why).WithHint("start the build again once it runs")
 	case matches(`(?i)pull access denied|insufficient_scope|authorization failed|401 Unauthorized|403 Forbidden|no basic auth`):

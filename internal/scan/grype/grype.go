@@ -38,19 +38,50 @@ func (*Scanner) Dated() bool { return true }
 
 // Scan looks into an image.
 func (s *Scanner) Scan(ctx context.Context, target scan.Target) (scan.Result, error) {
-	args := []string{"registry:" + target.Reference, "-o", "json", "-q"}
+	// Not -q: with it the program fails without a word.
+	args := []string{"registry:" + target.Reference, "-o", "json"}
 	switch {
 	case target.Layout != "":
 		args[0] = "oci-dir:" + target.Layout
 	case target.Platform != "":
 		args = append(args, "--platform", target.Platform)
 	}
-	report, err := scan.Program{Name: s.o.Path, Args: args, Env: s.o.Env}.Run(ctx)
+	report, err := scan.Program{Name: s.o.Path, Args: args, Env: s.o.Env, Set: settings(), Complaint: complaint}.Run(ctx)
 	if err != nil {
-		return scan.Result{}, fault.Wrap(fault.KindOf(err), "scan image "+target.Name, err)
+		return scan.Result{}, scan.Cured(err, cures()...)
 	}
-	result, err := Decode(report)
-	return result, fault.Wrap(fault.Fatal, "scan image "+target.Name, err)
+	return Decode(report)
+}
+
+// settings are the program's where nobody sets them otherwise. It leaves the age of its database to the rules, which may allow for more
+// than its own five days, and does not ask for a newer self.
+func settings() []string {
+	return []string{"GRYPE_CHECK_FOR_APP_UPDATE=false", "GRYPE_DB_VALIDATE_AGE=false"}
+}
+
+// complaint is what the program calls errors among what it writes about itself; an error may have several lines.
+func complaint(text string) string {
+	var errs []string
+	inside := false
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "[") {
+			_, line, inside = strings.Cut(line, " ERROR ")
+		}
+		if line = strings.TrimSpace(line); inside && line != "" {
+			errs = append(errs, line)
+		}
+	}
+	return strings.Join(errs, "; ")
+}
+
+// cures are those for what the program is known to fail with.
+func cures() []scan.Cure {
+	return []scan.Cure{
+		{Says: "database does not exist", Hint: "`grype db update` fetches one; without internet `grype db import FILE` takes one that was fetched elsewhere"},
+		{Says: "failed to load vulnerability db", Hint: "`grype db delete` and `grype db update` fetch a new one"},
+		{Says: "server gave HTTP response to HTTPS client", Hint: "the registry speaks plain http: set GRYPE_REGISTRY_INSECURE_USE_HTTP=true where sluice runs"},
+		{Says: "UNAUTHORIZED", Hint: "`docker login` to the registry where sluice runs; the scanner uses the credentials that are kept there"},
+	}
 }
 
 // report is what is read of a document; its form is that of grype v0.110.

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,14 +41,12 @@ func New(o Options) *Scanner { return &Scanner{o: o} }
 
 // Scan runs the command for an image, or reads the file about it.
 func (s *Scanner) Scan(ctx context.Context, target scan.Target) (scan.Result, error) {
-	op := "scan image " + target.Name
 	names := strings.NewReplacer("{image}", target.Name, "{layout}", target.Layout, "{digest}", strings.TrimPrefix(target.Digest, "sha256:"))
 	data, err := s.report(ctx, names, target)
 	if err != nil {
-		return scan.Result{}, fault.Wrap(fault.KindOf(err), op, err)
+		return scan.Result{}, err
 	}
-	result, err := Decode(data)
-	return result, fault.Wrap(fault.Fatal, op, err)
+	return Decode(data)
 }
 
 func (s *Scanner) report(ctx context.Context, names *strings.Replacer, target scan.Target) ([]byte, error) {
@@ -118,6 +118,8 @@ type rule struct {
 	} `json:"defaultConfiguration"`
 	Properties struct {
 		Severity any `json:"security-severity"`
+		// PURLs name the packages that a rule is about, in reports that have one rule for each vulnerability of each package.
+		PURLs []string `json:"purls"`
 	} `json:"properties"`
 }
 
@@ -187,10 +189,41 @@ func (r result) counts() bool {
 func (r result) finding(rules []rule) scan.Finding {
 	about := r.rule(rules)
 	f := scan.Finding{ID: cmp.Or(r.RuleID, about.ID), Severity: r.severity(about), Title: cmp.Or(about.ShortDescription.Text, r.Message.Text)}
+	about.parts(&f)
 	if len(r.Locations) > 0 {
 		f.Place = r.Locations[0].Physical.Artifact.URI
 	}
 	return f
+}
+
+// parts takes a rule's ID apart where it is that of a vulnerability and the name of the package, as grype writes it: what is ignored in
+// sluice.yaml is named by its own ID.
+func (r rule) parts(f *scan.Finding) {
+	if len(r.Properties.PURLs) != 1 {
+		return
+	}
+	_, rest, ok := strings.Cut(strings.TrimPrefix(r.Properties.PURLs[0], "pkg:"), "/")
+	if !ok {
+		return
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	version := ""
+	if at := strings.LastIndex(rest, "@"); at > 0 {
+		rest, version = rest[:at], rest[at+1:]
+	}
+	for _, name := range []string{rest, path.Base(rest)} {
+		name, err := url.PathUnescape(name)
+		if err != nil {
+			return
+		}
+		if id, ok := strings.CutSuffix(f.ID, "-"+name); ok && id != "" {
+			f.ID, f.Package = id, name
+			if f.Version, err = url.PathUnescape(version); err != nil {
+				f.Version = version
+			}
+			return
+		}
+	}
 }
 
 func (r result) rule(rules []rule) rule {

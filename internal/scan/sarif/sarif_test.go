@@ -44,6 +44,26 @@ func TestContract(t *testing.T) {
 	scantest.Run(t, scantest.Subject{Open: func(p string) scan.Scanner { return sarif.New(sarif.Options{Command: []string{p, "{layout}"}}) }, Sample: sample, Want: want()})
 }
 
+// TestReportOfGrype reads what grype 0.110.0 wrote in SARIF about an image, but for the help texts and in another order: its rules are
+// vulnerabilities of packages, and are found by the vulnerability's own ID.
+func TestReportOfGrype(t *testing.T) {
+	data, err := os.ReadFile("testdata/grype-0.110.0.sarif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := sarif.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(scan.Result{Scanner: "grype 0.110.0", Findings: []scan.Finding{
+		{ID: "GHSA-2222-3333-4444", Severity: "critical", Package: "example.dev/old", Version: "v1.2.3", Place: "web//ko-app/web", Title: "GHSA-2222-3333-4444 critical vulnerability for example.dev/old package"},
+		{ID: "CVE-2026-1000", Severity: "high", Package: "libold", Version: "1.0-2", Place: "web//var/lib/dpkg/status", Title: "CVE-2026-1000 high vulnerability for libold package"},
+		{ID: "CVE-2026-1001", Severity: "low", Package: "libold", Version: "1.0-2", Place: "web//var/lib/dpkg/status", Title: "CVE-2026-1001 low vulnerability for libold package"},
+	}}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	program := scantest.Program(t, `echo "$PWD $@" >&2; exit 9`)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/scan"
 )
 
@@ -41,7 +40,6 @@ func (*Scanner) Dated() bool { return true }
 
 // Scan looks into an image. The report does not say how old the database is, so the program is asked for that after the scan, which may have updated it.
 func (s *Scanner) Scan(ctx context.Context, target scan.Target) (scan.Result, error) {
-	op := "scan image " + target.Name
 	args := []string{"image", "--quiet", "--scanners", "vuln", "--format", "json"}
 	switch {
 	case target.Layout != "":
@@ -53,18 +51,18 @@ func (s *Scanner) Scan(ctx context.Context, target scan.Target) (scan.Result, er
 	}
 	data, err := scan.Program{Name: s.o.Path, Args: args, Env: s.o.Env}.Run(ctx)
 	if err != nil {
-		return scan.Result{}, fault.Wrap(fault.KindOf(err), op, err)
+		return scan.Result{}, err
 	}
 	result, err := Decode(data)
 	if err != nil {
-		return scan.Result{}, fault.Wrap(fault.Fatal, op, err)
+		return scan.Result{}, err
 	}
 	version, err := scan.Program{Name: s.o.Path, Args: []string{"version", "--format", "json"}, Env: s.o.Env}.Run(ctx)
 	if err != nil {
-		return scan.Result{}, fault.Wrap(fault.KindOf(err), op, err)
+		return scan.Result{}, err
 	}
 	result.Scanner, result.Database, err = decodeVersion(version)
-	return result, fault.Wrap(fault.Fatal, op, err)
+	return result, err
 }
 
 func decodeVersion(data []byte) (string, time.Time, error) {
