@@ -172,12 +172,7 @@ func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel *v1alpha1.
 		mu.Lock()
 		defer mu.Unlock()
 		images[name] = image
-		if tests != nil {
-			if rel.Tests == nil {
-				rel.Tests = map[string]v1alpha1.Tests{}
-			}
-			rel.Tests[name] = *tests
-		}
+		keepTests(rel, name, tests)
 		return nil
 	})
 	return images, err

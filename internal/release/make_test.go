@@ -29,6 +29,8 @@ type builder struct {
 	fail map[string]error
 	// salt makes other images of the same.
 	salt string
+	// pushed are the references by digest of images that the builder pushed itself, by name.
+	pushed map[string]string
 
 	mu     sync.Mutex
 	built  []string
@@ -57,6 +59,10 @@ func (b *builder) Build(ctx context.Context, req build.Request, dir string) (bui
 	}
 	if err := b.fail[req.Name]; err != nil {
 		return build.Image{}, err
+	}
+	if ref, ok := b.pushed[req.Name]; ok {
+		_, digest, _ := strings.Cut(ref, "@")
+		return build.Image{Reference: ref, Digest: digest}, nil
 	}
 	path := filepath.Join(dir, req.Name)
 	digest, err := registrytest.PutLayout(path, req.Image.Ko+" "+req.Name+b.salt)
