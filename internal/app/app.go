@@ -10,10 +10,13 @@ import (
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/seal"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // Options are what a run brings along.
 type Options struct {
+	// Secrets learns of every secret that is met, and takes them out of what others said. Default: one of its own.
+	Secrets *variables.Masker
 	// LookupEnv reads the process's environment.
 	LookupEnv func(string) (string, bool)
 	// Dir is the folder that relative paths in environments are relative to: that of sluice.yaml, else the working folder.
@@ -53,6 +56,9 @@ type App struct {
 
 // New fills in the defaults; it opens nothing.
 func New(o Options) *App {
+	if o.Secrets == nil {
+		o.Secrets = &variables.Masker{}
+	}
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
@@ -62,7 +68,7 @@ func New(o Options) *App {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &App{o: o, oci: oci.New(oci.Options{}), loaded: map[string]*v1alpha1.Release{}}
+	return &App{o: o, oci: oci.New(oci.Options{Secrets: o.Secrets}), loaded: map[string]*v1alpha1.Release{}}
 }
 
 // Close closes what was opened, the last one first.

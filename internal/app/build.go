@@ -18,10 +18,10 @@ func (a *App) builders(registry *oci.Registry, address string) map[string]build.
 	return map[string]build.Builder{
 		"ko": ko.New(ko.Options{Base: registry.Descriptor}),
 		"dockerfile": buildkit.New(buildkit.Options{
-			Address: address, LookupEnv: a.o.LookupEnv,
+			Address: address, LookupEnv: a.o.LookupEnv, Secrets: a.o.Secrets,
 			Local: func(ctx context.Context) string { return a.localStatus(ctx).Buildkit },
 		}),
-		"script": script.New(script.Options{Resolve: func(ctx context.Context, reference string) (string, error) {
+		"script": script.New(script.Options{Secrets: a.o.Secrets, Resolve: func(ctx context.Context, reference string) (string, error) {
 			found, err := registry.Descriptor(ctx, reference)
 			if err != nil {
 				return "", err

@@ -22,6 +22,7 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 	if a.o.Registry != "" {
 		project.Registry = a.o.Registry
 	}
+	a.keepRemotes(ctx, file.Dir)
 	registry := a.registry()
 	sealer, err := a.sealer(ctx, file, registry)
 	if err != nil {
@@ -32,7 +33,7 @@ func (a *App) Build(ctx context.Context, file *config.File, service, version str
 		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
 			return release.FetchChart(ctx, registry, reference)
 		}},
-		Sources: a.sources(), Registry: registry, Shelf: registry, Seal: sealer,
+		Sources: a.sources(), Registry: registry, Shelf: registry, Seal: sealer, Secret: a.o.Secrets.Holds,
 	}
 	made, ref, err := maker.Make(ctx, release.MakeRequest{
 		Project: project, Service: service, Dir: file.Dir, Version: version, Rebuild: a.o.Rebuild, Progress: a.o.Log,

@@ -27,6 +27,8 @@ type Maker struct {
 	Shelf Shelf
 	// Seal scans, describes and signs what was made. Nil: nothing does.
 	Seal *seal.Sealer
+	// Secret says whether a text holds a secret; what does is not released. Nil: nothing does.
+	Secret func(text string) bool
 	// Limit is how many images are built at once. Default: the number of processors.
 	Limit int
 }
@@ -63,6 +65,9 @@ func (m *Maker) Make(ctx context.Context, req MakeRequest) (v1alpha1.Release, v1
 
 func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release, ref v1alpha1.ReleaseRef, err error) {
 	rel, err = draft(req)
+	if err == nil {
+		err = m.clean(rel)
+	}
 	if err != nil {
 		return rel, ref, err
 	}
