@@ -22,10 +22,6 @@ func (a *App) keep(what, value string) {
 	}
 }
 
-// keepRemotes makes the credentials known that the Git configuration of a folder holds. That it holds none, or is no work tree, is no problem
-// of whoever asks.
-func (a *App) keepRemotes(ctx context.Context, dir string) { a.sources().Learn(ctx, dir) }
-
 // keepCredentials makes those of a cluster known: what the kubeconfig holds, and what is sent to the API server, wherever it comes from.
 func (a *App) keepCredentials(config *rest.Config) {
 	// What cannot be loaded is said by whoever connects.

@@ -8,6 +8,15 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
+// draft is the release as far as sluice.yaml says it, where that holds no secret.
+func (m *Maker) draft(req MakeRequest) (v1alpha1.Release, error) {
+	rel, err := draft(req)
+	if err == nil {
+		err = m.clean(rel)
+	}
+	return rel, err
+}
+
 // clean refuses a release that sluice.yaml has put a secret into, by ${NAME} for example: everybody who may pull it would read it, and
 // what is released cannot be taken back.
 func (m *Maker) clean(rel v1alpha1.Release) error {
