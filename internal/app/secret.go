@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -13,14 +12,6 @@ import (
 	"github.com/sluice-dev/sluice/internal/store"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
-
-// keep makes a secret known, and says so where it cannot be taken out of what is printed.
-func (a *App) keep(what, value string) {
-	a.o.Secrets.Add(value)
-	if value != "" && !variables.Maskable(value) {
-		a.o.Log(fmt.Sprintf("warning: %s is too short or too common a word to be taken out of the log", what))
-	}
-}
 
 // keepCredentials makes those of a cluster known: what the kubeconfig holds, and what is sent to the API server, wherever it comes from.
 func (a *App) keepCredentials(config *rest.Config) {

@@ -19,6 +19,8 @@ type Masker struct {
 	values map[string]bool
 	texts  map[string]bool
 	heard  []func(value string)
+	// warned holds what was said not to be masked.
+	warned map[string]bool
 	// current finds the texts; nil where they changed since it was made.
 	current atomic.Pointer[automaton]
 }
@@ -49,6 +51,24 @@ func (m *Masker) Add(values ...string) {
 		for _, hear := range heard {
 			hear(value)
 		}
+	}
+}
+
+// Keep is Add for a secret that somebody was told to use: where it cannot be masked say is told so, once for each name of a secret.
+func (m *Masker) Keep(name, value string, say func(line string)) {
+	m.Add(value)
+	if value == "" || Maskable(value) {
+		return
+	}
+	m.mu.Lock()
+	again := m.warned[name]
+	if m.warned == nil {
+		m.warned = map[string]bool{}
+	}
+	m.warned[name] = true
+	m.mu.Unlock()
+	if !again {
+		say("warning: " + name + " is too short or too common a word to be taken out of what is printed; take a longer one")
 	}
 }
 

@@ -183,6 +183,22 @@ func TestWhatIsNotMasked(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeMaskedIsSaidOnce(t *testing.T) {
+	var said []string
+	m := &variables.Masker{}
+	for range 2 {
+		m.Keep("secret a", "abc", func(line string) { said = append(said, line) })
+		m.Keep("secret b", "", func(line string) { said = append(said, line) })
+		m.Keep("secret c", "long-enough", func(line string) { said = append(said, line) })
+	}
+	if diff := cmp.Diff([]string{"warning: secret a is too short or too common a word to be taken out of what is printed; take a longer one"}, said); diff != "" {
+		t.Error(diff)
+	}
+	if got := m.String("long-enough"); got != variables.Redacted {
+		t.Errorf("%q", got)
+	}
+}
+
 // recorder keeps every Write by itself.
 type recorder struct{ writes []string }
 

@@ -57,10 +57,7 @@ func (b *Builder) prepare(ctx context.Context, op string, req build.Request) (*j
 	}
 	j.attributes = attributes(req, j.sources)
 	for _, id := range slices.Sorted(maps.Keys(j.secrets)) {
-		j.hidden.Add(string(j.secrets[id]))
-		if !variables.Maskable(string(j.secrets[id])) {
-			req.Say("warning: secret " + id + " is too short or too common a word to be taken out of the log")
-		}
+		j.hidden.Keep("secret "+id, string(j.secrets[id]), req.Say)
 	}
 	j.steps = newSteps(req.Say, j.hidden)
 	j.client, j.at, err = b.connect(ctx, op)
