@@ -11,10 +11,13 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // Options are what a run brings along.
 type Options struct {
+	// Secrets learns of every secret that is met, and takes them out of what others said. Default: one of its own.
+	Secrets *variables.Masker
 	// LookupEnv reads the process's environment.
 	LookupEnv func(string) (string, bool)
 	// Dir is the folder that relative paths in environments are relative to: that of sluice.yaml, else the working folder.
@@ -55,6 +58,9 @@ type App struct {
 
 // New fills in the defaults; it opens nothing.
 func New(o Options) *App {
+	if o.Secrets == nil {
+		o.Secrets = &variables.Masker{}
+	}
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
@@ -64,7 +70,7 @@ func New(o Options) *App {
 	if o.Parallel < 1 {
 		o.Parallel = runtime.GOMAXPROCS(0)
 	}
-	return &App{o: o, oci: oci.New(oci.Options{}), places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}}
+	return &App{o: o, oci: oci.New(oci.Options{Secrets: o.Secrets}), places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}}
 }
 
 // Close closes what was opened, the last one first.

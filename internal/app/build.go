@@ -81,6 +81,9 @@ func (a *App) maker(ctx context.Context, req BuildRequest, releases bool) (*rele
 	want := release.MakeRequest{
 		Project: project, Service: req.Service, Dir: req.File.Dir, Version: req.Version, Rebuild: a.o.Rebuild, Progress: req.Log,
 	}
+	sources := git.Git{Log: req.Log, Secrets: a.o.Secrets}
+	// What commands of the build print may hold the credentials that Git has.
+	sources.Learn(ctx, req.File.Dir)
 	registry := a.registry()
 	sealer, err := a.sealer(ctx, req, registry, releases)
 	return &release.Maker{
@@ -88,7 +91,7 @@ func (a *App) maker(ctx context.Context, req BuildRequest, releases bool) (*rele
 		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
 			return release.FetchChart(ctx, registry, reference)
 		}, Repositories: chart.Repositories{Config: chart.RepositoryConfig(a.o.LookupEnv)}},
-		Sources: git.Git{Log: req.Log}, Registry: registry, Shelf: registry, Seal: sealer,
+		Sources: sources, Registry: registry, Shelf: registry, Seal: sealer, Secret: a.o.Secrets.Holds,
 	}, want, err
 }
 
@@ -101,10 +104,10 @@ func (a *App) builders(registry *oci.Registry, address string) map[string]build.
 	return map[string]build.Builder{
 		"ko": ko.New(ko.Options{Base: registry.Descriptor}),
 		"dockerfile": buildkit.New(buildkit.Options{
-			Address: address, Dir: dir, LookupEnv: a.o.LookupEnv,
+			Address: address, Dir: dir, LookupEnv: a.o.LookupEnv, Secrets: a.o.Secrets,
 			Local: func(ctx context.Context) string { return a.localStatus(ctx).Buildkit },
 		}),
-		"script": script.New(script.Options{Resolve: func(ctx context.Context, reference string) (string, error) {
+		"script": script.New(script.Options{Secrets: a.o.Secrets, Resolve: func(ctx context.Context, reference string) (string, error) {
 			found, err := registry.Descriptor(ctx, reference)
 			if err != nil {
 				return "", err

@@ -46,6 +46,7 @@ func (a *App) connect(ctx context.Context, environment string, spec v1alpha1.Clu
 	if err != nil {
 		return nil, err
 	}
+	a.keepCredentials(config)
 	config.QPS, config.Burst = qps, burst
 	config.UserAgent = "sluice"
 	config.WarningHandler = rest.NoWarnings{}

@@ -13,4 +13,4 @@ func (a *App) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
 	return planner.Plan(ctx, req)
 }
 
-func (a *App) sources() git.Git { return git.Git{Log: a.o.Log} }
+func (a *App) sources() git.Git { return git.Git{Log: a.o.Log, Secrets: a.o.Secrets} }

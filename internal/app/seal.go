@@ -58,6 +58,7 @@ func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) 
 	if err != nil {
 		return nil, err
 	}
+	a.o.Secrets.Add(string(key))
 	return sigstore.NewSigner(key, func() (string, error) {
 		name := signing.Key.PasswordEnv
 		password, ok := a.o.LookupEnv(name)
@@ -65,6 +66,7 @@ func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) 
 			return "", fault.New(fault.Usage, "", "it is encrypted, and the environment variable %s with its password is not set", name).
 				WithHint("set it where sluice runs; in a pipeline from its secret store")
 		}
+		a.o.Secrets.Keep("the password of the signing key", password, a.o.Log)
 		return password, nil
 	})
 }

@@ -39,7 +39,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 		return err
 	}
 	p.Releaser = releaser
-	p.Store = kube.New(c.client)
+	p.Store = masked{kube.New(c.client), a.o.Secrets}
 	p.Locker = kube.NewLocker(c.client, kube.LockerOptions{Watching: func(holder string, most time.Duration) {
 		a.o.Log(fmt.Sprintf("%s in %s is locked by %s; watching for up to %s whether that run is alive", p.Key.Service, p.Key.Environment, holder, most))
 	}})
@@ -69,7 +69,7 @@ func (a *App) gates(p *Place, c *cluster) (gate.Factory, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "connect to the cluster of environment "+p.Key.Environment, err)
 	}
-	prober := http.New(http.Options{APIServer: server, Now: a.o.Now})
+	prober := http.New(http.Options{APIServer: server, Now: a.o.Now, Secrets: a.o.Secrets})
 	tester, err := helmtest.New(c.config, helmtest.Options{})
 	if err != nil {
 		return nil, err

@@ -119,7 +119,7 @@ func layerOf(folder string) layer {
 	switch parts[1] {
 	case "fault":
 		return fault
-	case "config", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport":
+	case "ci", "config", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport":
 		return core
 	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan", "check":
 		switch {
@@ -155,7 +155,8 @@ func rules() map[layer]rule {
 	const oci = "only adapters speak to a registry, so that builds and releases can be tested in memory"
 	clients := map[string]string{"k8s.io/": kube, "sigs.k8s.io/gateway-api": kube, "sigs.k8s.io/controller-runtime": kube, "helm.sh/": helm, "net/http": web, "net": web,
 		"oras.land/": oci, "github.com/google/go-containerregistry": oci, "github.com/google/ko": oci,
-		"github.com/moby/buildkit": "only adapters build, so that releases can be made in memory"}
+		"github.com/moby/buildkit": "only adapters build, so that releases can be made in memory",
+		"github.com/getsops/sops":  "only adapters hold keys, so that what decides never sees a secret"}
 	withoutNet := map[string]string{}
 	for k, v := range clients {
 		if !strings.HasPrefix(k, "net") {
@@ -261,6 +262,12 @@ func TestImportRuleCanFail(t *testing.T) {
 		{"internal/cli/a.go", "sigs.k8s.io/gateway-api/apis/v1", true},
 		{"internal/cli/a.go", "sigs.k8s.io/yaml", false},
 		{"cmd/sluice/main.go", module + "internal/app", true},
+		{"internal/variables/a.go", "github.com/getsops/sops/v3", true},
+		{"internal/variables/sops/a.go", "github.com/getsops/sops/v3", false},
+		{"internal/variables/sops/a.go", module + "internal/config", true},
+		{"internal/rollout/a.go", module + "internal/variables", false},
+		{"internal/cli/a.go", module + "internal/variables/sops", true},
+		{"internal/cli/a.go", "github.com/getsops/sops/v3/decrypt", true},
 		{"internal/helpers/a.go", "fmt", true},
 	} {
 		tag, file := "", test.file

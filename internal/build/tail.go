@@ -16,11 +16,19 @@ func (t *Tail) Add(line string) {
 	}
 }
 
+// whole leaves out the rest of a word whose beginning was cut off: half a secret would not be known for one.
+func whole(text string) string {
+	if at := strings.IndexAny(text, " \t\n"); at >= 0 {
+		return text[at:]
+	}
+	return ""
+}
+
 // String is the end, at most about 4000 bytes, without a line's end; an ellipsis stands for what is left out.
 func (t *Tail) String() string {
 	text := strings.TrimRight(string(t.text), "\n")
 	if len(text) > maxTail {
-		text = "…" + strings.ToValidUTF8(text[len(text)-maxTail:], "")
+		text = "…" + whole(strings.ToValidUTF8(text[len(text)-maxTail:], ""))
 	}
 	return text
 }

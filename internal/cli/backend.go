@@ -43,7 +43,7 @@ type Backend interface {
 // backend opens the backend for one command. dir is the project's folder, progress hears of every rollout; more options change what is set.
 func (inv *invocation) backend(dir, registry string, p progress, more ...func(*app.Options)) Backend {
 	o := app.Options{
-		LookupEnv: inv.LookupEnv, Dir: dir, Executable: inv.Executable,
+		Secrets: inv.secrets, LookupEnv: inv.LookupEnv, Dir: dir, Executable: inv.Executable,
 		Context: inv.cluster.context, Kubeconfig: inv.cluster.kubeconfig, Registry: registry,
 		Buildkit: inv.building.buildkit, Parallel: int(inv.building.parallel),
 		Log:      p.Note,

@@ -14,8 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-dev/sluice/internal/app"
+	"github.com/sluice-dev/sluice/internal/ci"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/seal"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // Process is what a command line sees of the process it runs in.
@@ -25,6 +27,13 @@ type Process struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	LookupEnv      func(string) (string, bool)
+	// Environ lists the environment as NAME=value, for what in it is secret. Nil: nothing is.
+	Environ func() []string
+	// Redirect sends to a writer what libraries and the programs that they start write past Stderr, until the returned function is
+	// called. Nil: nothing is redirected.
+	Redirect func(to io.Writer) (stop func())
+	// CIReads says whether a CI system reads Stderr itself, so that it can be told there what is secret. Nil: it does not.
+	CIReads func() bool
 	// Dir is the working folder, Executable the path of the running binary: plugins are looked for beside it.
 	Dir        string
 	Executable string
@@ -39,7 +48,7 @@ type Process struct {
 func System() Process {
 	p := Process{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		LookupEnv: os.LookupEnv, Dir: ".", Now: time.Now,
+		LookupEnv: os.LookupEnv, Environ: os.Environ, Redirect: redirect, CIReads: ci.ReadsStderr, Dir: ".", Now: time.Now,
 		Exec:    func(path string, argv []string) error { return syscall.Exec(path, argv, os.Environ()) },
 		Backend: func(o app.Options) Backend { return app.New(o) },
 	}
@@ -55,12 +64,13 @@ func System() Process {
 // Run executes the command line and returns the exit code.
 func Run(ctx context.Context, p Process) int {
 	inv := &invocation{Process: p}
+	defer inv.guard()()
 	root := newRoot(inv)
 	root.SetArgs(p.Args)
 	root.SetIn(p.Stdin)
-	root.SetOut(p.Stdout)
-	root.SetErr(p.Stderr)
-	err := root.ExecuteContext(ctx)
+	root.SetOut(inv.Stdout)
+	root.SetErr(inv.Stderr)
+	err := inv.execute(ctx, root)
 	var classified *fault.Error
 	if err != nil && !inv.entered && !errors.As(err, &classified) {
 		err = unclear(err, root)
@@ -112,6 +122,8 @@ func outputOf(p Process) format {
 // invocation is what the commands of one run share.
 type invocation struct {
 	Process
+	// secrets are taken out of Stdout and Stderr.
+	secrets *variables.Masker
 	// file, output, cluster and building are the flags that many commands have.
 	file     string
 	output   format

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,14 +34,21 @@ func (inv *invocation) marshal(doc any) error {
 	if err != nil {
 		return fault.Wrap(fault.Internal, "write the result", err)
 	}
+	return inv.write(data)
+}
+
+// write prints a JSON document on stdout in the wanted format. Its strings are masked one by one, and nothing else of it: what programs
+// read must stay what they can read.
+func (inv *invocation) write(data []byte) (err error) {
+	data = inv.secrets.JSON(data)
 	if inv.output == formatYAML {
 		if data, err = yaml.JSONToYAML(data); err != nil {
 			return fault.Wrap(fault.Internal, "write the result", err)
 		}
 	} else {
-		data = append(data, '\n')
+		data = append(bytes.TrimRight(data, "\n"), '\n')
 	}
-	if _, err := inv.Stdout.Write(data); err != nil {
+	if _, err := whole(inv.Stdout).Write(data); err != nil {
 		return fault.Wrap(fault.Internal, "write the result", err)
 	}
 	return nil

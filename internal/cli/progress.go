@@ -25,7 +25,7 @@ type progress interface {
 // progress is a live tree where stderr is a terminal, else one line per change.
 func (inv *invocation) progress() progress {
 	if isTerminal(inv.Stderr) && inv.smart() {
-		return newTree(inv.Stderr, inv.style(), inv.Now)
+		return newTree(inv.Stderr, inv.style(), inv.Now, inv.secrets)
 	}
 	return newLines(inv.Stderr, inv.Now)
 }

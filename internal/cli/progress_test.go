@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/traffic"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 func sample(now time.Time) (v1alpha1.Rollout, rollout.Observation) {
@@ -34,7 +35,7 @@ func sample(now time.Time) (v1alpha1.Rollout, rollout.Observation) {
 
 func TestTreeFrame(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	tr := &tree{w: &bytes.Buffer{}, now: func() time.Time { return now }, stop: func() {}}
+	tr := &tree{secrets: &variables.Masker{}, w: &bytes.Buffer{}, now: func() time.Time { return now }, stop: func() {}}
 	r, o := sample(now)
 	tr.Observed(r, o, rollout.Decision{})
 	tr.Event(r, v1alpha1.Event{Message: "traffic to blue 95 %"})
@@ -57,7 +58,7 @@ func TestTreeFrame(t *testing.T) {
 func TestTreeIsDrawnInPlace(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var out bytes.Buffer
-	tr := &tree{w: &out, now: func() time.Time { return now }, stop: func() {}}
+	tr := &tree{secrets: &variables.Masker{}, w: &out, now: func() time.Time { return now }, stop: func() {}}
 	r, o := sample(now)
 	tr.Observed(r, o, rollout.Decision{})
 	frame := strings.Count(out.String(), "\n")
@@ -78,7 +79,7 @@ func TestTreeIsDrawnInPlace(t *testing.T) {
 func TestWhatIsOverStaysAboveANote(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var out bytes.Buffer
-	tr := &tree{w: &out, now: func() time.Time { return now.Add(time.Hour) }, stop: func() {}}
+	tr := &tree{secrets: &variables.Masker{}, w: &out, now: func() time.Time { return now.Add(time.Hour) }, stop: func() {}}
 	r, _ := sample(now)
 	r.Phase, r.FinishedAt = v1alpha1.Succeeded, now
 	tr.Event(r, v1alpha1.Event{Message: "done"})

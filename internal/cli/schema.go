@@ -2,10 +2,8 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/internal/config"
-	"github.com/sluice-dev/sluice/internal/fault"
 )
 
 func newSchema(inv *invocation) *cobra.Command {
@@ -15,17 +13,7 @@ func newSchema(inv *invocation) *cobra.Command {
 		Example: `  sluice schema > sluice.schema.json
   sluice schema -o yaml`,
 		RunE: inv.enter(func(*cobra.Command, []string) error {
-			data := config.Schema()
-			if inv.output == formatYAML {
-				var err error
-				if data, err = yaml.JSONToYAML(data); err != nil {
-					return fault.Wrap(fault.Internal, "write the schema", err)
-				}
-			}
-			if _, err := inv.Stdout.Write(data); err != nil {
-				return fault.Wrap(fault.Internal, "write the schema", err)
-			}
-			return nil
+			return inv.write(config.Schema())
 		}),
 	}
 }

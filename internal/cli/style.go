@@ -38,13 +38,13 @@ func (inv *invocation) colourful() bool {
 
 // isTerminal says whether a stream is a terminal.
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
+	f, ok := unguarded(stream).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // size of the terminal behind a stream; 80 by 24 where it cannot be found out.
 func size(w io.Writer) (columns, lines int) {
-	if f, ok := w.(*os.File); ok {
+	if f, ok := unguarded(w).(*os.File); ok {
 		if columns, lines, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && lines > 0 {
 			return columns, lines
 		}

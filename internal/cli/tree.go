@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // tree is the progress of a terminal: one frame that is drawn again in place.
@@ -18,6 +19,8 @@ type tree struct {
 	style style
 	now   func() time.Time
 	stop  func()
+	// secrets are taken out of a line before it is cut: half a secret would not be known for one.
+	secrets *variables.Masker
 
 	mu      sync.Mutex
 	rollout v1alpha1.Rollout
@@ -27,8 +30,8 @@ type tree struct {
 	drawn int
 }
 
-func newTree(w io.Writer, s style, now func() time.Time) *tree {
-	t := &tree{w: w, style: s, now: now}
+func newTree(w io.Writer, s style, now func() time.Time, secrets *variables.Masker) *tree {
+	t := &tree{w: w, style: s, now: now, secrets: secrets}
 	t.stop = every(time.Second, t.refresh)
 	return t
 }
@@ -111,7 +114,7 @@ func (t *tree) draw() {
 	t.erase()
 	var b strings.Builder
 	for _, line := range frame {
-		b.WriteString(cut(line, columns-1))
+		b.WriteString(cut(t.secrets.String(line), columns-1))
 		b.WriteByte('\n')
 	}
 	// One write per frame, so that nothing is seen half drawn.

@@ -76,6 +76,12 @@ type world struct {
 	damage string
 	// environment of the process.
 	environment map[string]string
+	// ciReads says that a CI system reads standard error itself.
+	ciReads bool
+	// building is called before a build. Default: nothing happens.
+	building func(say func(string)) error
+	// real takes app in place of the fake.
+	real bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -118,8 +124,20 @@ func (w *world) runCtx(ctx context.Context, args ...string) result {
 		Args: args, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Dir: w.dir,
 		LookupEnv: func(name string) (string, bool) { value, ok := w.environment[name]; return value, ok },
 		Now:       func() time.Time { return w.now },
-		Backend:   func(o app.Options) Backend { return &backend{world: w, o: o} },
-		Exec:      func(string, []string) error { return nil },
+		Environ: func() (all []string) {
+			for name, value := range w.environment {
+				all = append(all, name+"="+value)
+			}
+			return all
+		},
+		CIReads: func() bool { return w.ciReads },
+		Backend: func(o app.Options) Backend {
+			if w.real {
+				return app.New(o)
+			}
+			return &backend{world: w, o: o}
+		},
+		Exec: func(string, []string) error { return nil },
 	})
 	return result{code, stdout.String(), stderr.String()}
 }
@@ -158,6 +176,11 @@ func hexOf(s string) string {
 // Build "builds" a release of the file as it is.
 func (b *backend) Build(_ context.Context, req app.BuildRequest) (app.Built, error) {
 	file, service, version := req.File, req.Service, req.Version
+	if b.building != nil {
+		if err := b.building(b.o.Log); err != nil {
+			return app.Built{}, err
+		}
+	}
 	if version == "" {
 		version = "1.0.0"
 	}

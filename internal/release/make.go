@@ -27,6 +27,8 @@ type Maker struct {
 	Shelf Shelf
 	// Seal scans, describes and signs what was made. Nil: nothing does.
 	Seal *seal.Sealer
+	// Secret says whether a text holds a secret; what does is not released. Nil: nothing does.
+	Secret func(text string) bool
 	// Places bound how many things are done at once: each takes one while it is done. Makers that share them share the bound. Default: as
 	// many as there are processors.
 	Places chan struct{}
@@ -63,7 +65,7 @@ func (m *Maker) Make(ctx context.Context, req MakeRequest) (v1alpha1.Release, v1
 }
 
 func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release, ref v1alpha1.ReleaseRef, err error) {
-	rel, err = draft(req)
+	rel, err = m.draft(req)
 	if err != nil {
 		return rel, ref, err
 	}

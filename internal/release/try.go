@@ -34,7 +34,7 @@ func (m *Maker) Try(ctx context.Context, req MakeRequest, images bool) (Tried, e
 		// Counting commits may need the whole history, and nothing will bear the version.
 		req.Version = untagged
 	}
-	rel, err := draft(req)
+	rel, err := m.draft(req)
 	if err != nil {
 		return Tried{}, err
 	}

@@ -58,7 +58,7 @@ func (p Program) Run(ctx context.Context) ([]byte, error) {
 	case errors.As(err, &exit) && slices.Contains(p.Found, exit.ExitCode()):
 		return report.data, nil
 	case err != nil:
-		text := plain(complaint.text)
+		text := plain(complaint.String())
 		if p.Complaint != nil {
 			text = cmp.Or(p.Complaint(text), text)
 		}
@@ -126,12 +126,26 @@ func (b *bounded) Write(p []byte) (int, error) {
 type tail struct {
 	text string
 	most int
+	cut  bool
+}
+
+// String leaves out the rest of a word whose beginning was cut off: half a secret would not be known for one.
+func (t *tail) String() string {
+	if !t.cut {
+		return strings.TrimSpace(t.text)
+	}
+	at := strings.IndexAny(t.text, " \t\n")
+	if at < 0 {
+		return "…"
+	}
+	return "…" + strings.TrimRight(t.text[at:], " \t\n")
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.text += string(p)
 	if over := len(t.text) - t.most; over > 0 {
-		t.text = "…" + strings.ToValidUTF8(t.text[over:], "")
+		t.text = strings.ToValidUTF8(t.text[over:], "")
+		t.cut = true
 	}
 	return len(p), nil
 }

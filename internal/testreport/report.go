@@ -116,7 +116,12 @@ func shorten(message string) string {
 	if len(message) <= maxMessage {
 		return strings.ToValidUTF8(message, "")
 	}
-	return strings.ToValidUTF8(message[:maxMessage], "") + " …"
+	message = message[:maxMessage]
+	// The beginning of a word whose rest is cut off may be half a secret, which would not be known for one.
+	if at := strings.LastIndexAny(message, " \t\n"); at > 0 {
+		message = message[:at]
+	}
+	return strings.ToValidUTF8(message, "") + " …"
 }
 
 // bounded fails where more is read than a result file may hold.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 var (
@@ -35,6 +36,9 @@ type Options struct {
 	Local func(ctx context.Context) string
 	// DockerSocket is where Docker listens unless $DOCKER_HOST says otherwise. Default: /var/run/docker.sock.
 	DockerSocket string
+	// Secrets learns of the secrets of images and of the credentials of registries, and takes them out of what builds print. Default: one
+	// of its own.
+	Secrets *variables.Masker
 }
 
 // Builder builds images from Dockerfiles. It is safe for concurrent use.
@@ -47,6 +51,9 @@ type Builder struct{ o Options }
 func New(o Options) *Builder {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
+	}
+	if o.Secrets == nil {
+		o.Secrets = &variables.Masker{}
 	}
 	if o.DockerSocket == "" {
 		o.DockerSocket = "/var/run/docker.sock"

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 func environment(set map[string]string) func(string) (string, bool) {
@@ -156,7 +157,9 @@ func TestSourcesAreSentAsACheckoutHasThem(t *testing.T) {
 
 func TestOutputOfSteps(t *testing.T) {
 	var said []string
-	s := newSteps(func(line string) { said = append(said, line) }, values(map[string][]byte{"token": []byte("hunter22\n"), "key": []byte("BEGIN\nAAAABBBB\nEND")}))
+	secrets := &variables.Masker{}
+	secrets.Add("hunter22\n", "BEGIN\nAAAABBBB\nEND")
+	s := newSteps(func(line string) { said = append(said, line) }, secrets)
 	began := time.Unix(100, 0)
 	ended := began.Add(1500 * time.Millisecond)
 	s.take(&client.SolveStatus{

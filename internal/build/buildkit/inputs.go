@@ -47,24 +47,6 @@ func loadSecrets(op string, req build.Request, lookup func(string) (string, bool
 	return secrets, nil
 }
 
-// minSecret is the shortest text that is taken out of logs: shorter ones would take half of the log along.
-const minSecret = 4
-
-// values are the texts that must not be shown: each secret, and each line of one that has several.
-func values(secrets map[string][]byte) []string {
-	var texts []string
-	for _, secret := range secrets {
-		for _, text := range append(strings.Split(string(secret), "\n"), string(secret)) {
-			if text = strings.TrimSpace(text); len(text) >= minSecret && !slices.Contains(texts, text) {
-				texts = append(texts, text)
-			}
-		}
-	}
-	// The longest first, so that none leaves a rest of another.
-	slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
-	return texts
-}
-
 // inline is the word for a cache that travels in the image.
 const inline = "inline"
 

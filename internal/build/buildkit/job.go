@@ -4,10 +4,12 @@ import (
 	"context"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/types"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
@@ -15,6 +17,7 @@ import (
 	"github.com/tonistiigi/fsutil"
 
 	"github.com/sluice-dev/sluice/internal/build"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // frontend is BuildKit's own reader of Dockerfiles.
@@ -33,11 +36,12 @@ type job struct {
 	attributes         map[string]string
 	cacheFrom, cacheTo []client.CacheOptionsEntry
 	steps              *steps
+	hidden             *variables.Masker
 }
 
 // prepare checks everything that can be wrong before a daemon is asked, and then connects to it.
 func (b *Builder) prepare(ctx context.Context, op string, req build.Request) (*job, error) {
-	j := &job{op: op, req: req}
+	j := &job{op: op, req: req, hidden: b.o.Secrets}
 	var err error
 	if j.sources, err = findSources(op, req); err != nil {
 		return nil, err
@@ -52,7 +56,10 @@ func (b *Builder) prepare(ctx context.Context, op string, req build.Request) (*j
 		return nil, err
 	}
 	j.attributes = attributes(req, j.sources)
-	j.steps = newSteps(req.Say, values(j.secrets))
+	for _, id := range slices.Sorted(maps.Keys(j.secrets)) {
+		j.hidden.Keep("secret "+id, string(j.secrets[id]), req.Say)
+	}
+	j.steps = newSteps(req.Say, j.hidden)
 	j.client, j.at, err = b.connect(ctx, op)
 	return j, err
 }
@@ -90,10 +97,19 @@ func (j *job) options(target string) client.SolveOpt {
 		Session: []session.Attachable{
 			authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
 				// What cannot be read there is not worth a warning: the registry's answer says it better.
-				AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
+				AuthConfigProvider: learning(authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)), j.hidden),
 			}),
 			secretsprovider.FromMap(j.secrets),
 		},
+	}
+}
+
+// learning makes the credentials that are found for a registry known as secrets.
+func learning(next authprovider.AuthConfigProvider, known *variables.Masker) authprovider.AuthConfigProvider {
+	return func(ctx context.Context, host string, scope []string, check authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
+		found, err := next(ctx, host, scope, check)
+		known.Add(found.Password, found.Auth, found.IdentityToken, found.RegistryToken)
+		return found, err
 	}
 }
 

@@ -10,12 +10,13 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/sluice-dev/sluice/internal/build"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // steps turns what BuildKit says of a build into lines, and keeps the end of each step's output for the case that it fails.
 type steps struct {
-	say    func(string)
-	redact *strings.Replacer
+	say     func(string)
+	secrets *variables.Masker
 
 	mu     sync.Mutex
 	byID   map[digest.Digest]*step
@@ -29,12 +30,8 @@ type step struct {
 	pieces map[int]string
 }
 
-func newSteps(say func(string), secrets []string) *steps {
-	var pairs []string
-	for _, secret := range secrets {
-		pairs = append(pairs, secret, "[redacted]")
-	}
-	return &steps{say: say, redact: strings.NewReplacer(pairs...), byID: map[digest.Digest]*step{}}
+func newSteps(say func(string), secrets *variables.Masker) *steps {
+	return &steps{say: say, secrets: secrets, byID: map[digest.Digest]*step{}}
 }
 
 func (s *steps) take(status *client.SolveStatus) {
@@ -47,7 +44,7 @@ func (s *steps) take(status *client.SolveStatus) {
 		s.output(s.of(l.Vertex), l.Stream, string(l.Data))
 	}
 	for _, w := range status.Warnings {
-		s.say("warning: " + s.redact.Replace(string(w.Short)))
+		s.say("warning: " + s.secrets.String(string(w.Short)))
 	}
 }
 
@@ -63,7 +60,7 @@ func (s *steps) of(id digest.Digest) *step {
 // vertex tells that a step ended. BuildKit's own errands are not worth a line unless they fail.
 func (s *steps) vertex(v *client.Vertex) {
 	one := s.of(v.Digest)
-	one.name = s.redact.Replace(strings.Join(strings.Fields(v.Name), " "))
+	one.name = s.secrets.String(strings.Join(strings.Fields(v.Name), " "))
 	if v.Completed == nil || one.done {
 		return
 	}
@@ -98,7 +95,7 @@ func (s *steps) output(one *step, stream int, data string) {
 		if at := strings.LastIndex(line, "\r"); at >= 0 {
 			line = line[at+1:] // A progress bar: its last state is what remains of it.
 		}
-		line = strings.ToValidUTF8(s.redact.Replace(strings.TrimRight(line, " \t")), "")
+		line = strings.ToValidUTF8(s.secrets.String(strings.TrimRight(line, " \t")), "")
 		if line == "" {
 			continue
 		}
@@ -130,7 +127,7 @@ func (s *steps) find(id digest.Digest) (name, tail string) {
 }
 
 // hide takes the secrets out of a text.
-func (s *steps) hide(text string) string { return s.redact.Replace(text) }
+func (s *steps) hide(text string) string { return s.secrets.String(text) }
 
 // writer is a process's output as lines of a step.
 type writer struct {

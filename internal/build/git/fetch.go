@@ -137,6 +137,7 @@ func (g Git) shallow(ctx context.Context, op, dir string) (bool, error) {
 
 // source is the remote that is fetched from; none is an error.
 func (g Git) source(ctx context.Context, op, dir string) (string, error) {
+	g.Learn(ctx, dir)
 	remote, err := g.remote(ctx, op, dir)
 	if err == nil && remote == "" {
 		return "", fault.New(fault.Usage, op, "this clone does not have it, and no remote to fetch it from").

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 var (
@@ -34,6 +35,8 @@ type Git struct {
 	Environ []string
 	// Log takes one line for people before something is fetched. Default: nowhere.
 	Log func(line string)
+	// Secrets learns of the credentials that Learn finds. Default: nobody does.
+	Secrets *variables.Masker
 }
 
 // Describe reads the work tree that holds dir. It fails with fault.NotFound where none does.

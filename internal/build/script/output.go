@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/sluice-dev/sluice/internal/build"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // maxLine bounds a line that does not end, in bytes.
@@ -13,14 +14,17 @@ const maxLine = 64 << 10
 
 // transcript takes the lines of both outputs as they come.
 type transcript struct {
-	say  func(string)
-	mu   sync.Mutex
-	tail build.Tail
+	say func(string)
+	// secrets are taken out of a line before anybody hears of it, and before it is cut.
+	secrets *variables.Masker
+	mu      sync.Mutex
+	tail    build.Tail
 }
 
 func (t *transcript) line(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	text = t.secrets.String(text)
 	t.say(text)
 	t.tail.Add(text)
 }

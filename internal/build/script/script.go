@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 var _ build.Builder = (*Builder)(nil)
@@ -35,13 +36,20 @@ type Options struct {
 	Resolve func(ctx context.Context, reference string) (string, error)
 	// Environ is the environment that commands inherit. Default: that of the process.
 	Environ []string
+	// Secrets are taken out of what commands print. Default: none is known.
+	Secrets *variables.Masker
 }
 
 // Builder builds images by commands. It is safe for concurrent use as far as the commands are.
 type Builder struct{ o Options }
 
 // New makes a builder.
-func New(o Options) *Builder { return &Builder{o: o} }
+func New(o Options) *Builder {
+	if o.Secrets == nil {
+		o.Secrets = &variables.Masker{}
+	}
+	return &Builder{o: o}
+}
 
 // Build runs the command once.
 func (b *Builder) Build(ctx context.Context, req build.Request, dir string) (build.Image, error) {
@@ -100,7 +108,7 @@ func (b *Builder) run(ctx context.Context, op string, req build.Request, output 
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = grace
-	said := &transcript{say: req.Say}
+	said := &transcript{say: req.Say, secrets: b.o.Secrets}
 	stdout := &lines{to: said, keep: true}
 	stderr := &lines{to: said}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -143,7 +151,7 @@ func (b *Builder) reference(ctx context.Context, op, printed string) (build.Imag
 	// Strict: a reference without host or tag would silently mean Docker Hub and latest.
 	ref, err := name.ParseReference(printed, name.StrictValidation)
 	if err != nil {
-		return build.Image{}, fault.New(fault.Usage, op, "its last line %.200q is no image reference", printed).WithHint(cure)
+		return build.Image{}, fault.New(fault.Usage, op, "its last line %.200q is no image reference", b.o.Secrets.String(printed)).WithHint(cure)
 	}
 	if tag, ok := ref.(name.Tag); ok && tag.TagStr() == "latest" {
 		return build.Image{}, fault.New(fault.Usage, op, "it pushed %s: the tag latest names something else tomorrow", printed).

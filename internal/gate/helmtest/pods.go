@@ -185,7 +185,9 @@ func (t *Tester) tail(ctx context.Context, pod *corev1.Pod, p report) string {
 	}
 	text := strings.TrimSpace(strings.ToValidUTF8(string(body), ""))
 	if len(text) > logBytes {
-		text = "…" + strings.ToValidUTF8(text[len(text)-logBytes:], "")
+		text = strings.ToValidUTF8(text[len(text)-logBytes:], "")
+		// The rest of a word whose beginning is cut off may be half a secret, which would not be known for one.
+		text = "…" + text[max(strings.IndexAny(text, " \t\n"), 0):]
 	}
 	return text
 }

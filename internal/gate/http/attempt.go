@@ -61,7 +61,12 @@ func (g *Gate) attempt(ctx context.Context, c call) (bool, string, error) {
 		}
 	}
 	if problem := g.expected.problem(a); problem != "" {
-		return false, fmt.Sprintf("%s: %s; the body begins: %s", what, problem, begin(a.body)), nil
+		// Secrets go before anything is cut: half a secret would not be known for one.
+		a.body = g.prober.o.Secrets.JSON(a.body)
+		if told := g.expected.problem(a); told != "" {
+			problem = told
+		}
+		return false, fmt.Sprintf("%s: %s; the body begins: %s", what, problem, begin(string(a.body))), nil
 	}
 	took := g.prober.o.Now().Sub(began).Round(time.Millisecond)
 	return true, fmt.Sprintf("%s: %s, in %s", what, g.expected, took), nil
@@ -137,13 +142,13 @@ func statusMessage(body []byte) (string, bool) {
 }
 
 // begin is the beginning of a body, fit for a terminal.
-func begin(body []byte) string {
+func begin(body string) string {
 	if len(body) == 0 {
 		return "(empty)"
 	}
 	var b strings.Builder
 	n := 0
-	for _, r := range string(body) {
+	for _, r := range body {
 		if n++; n > excerpt {
 			return b.String() + "…"
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/gate"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 var _ gate.Gate = (*Gate)(nil)
@@ -39,6 +40,8 @@ type Options struct {
 	Transport http.RoundTripper
 	// Now tells the time. Default time.Now.
 	Now func() time.Time
+	// Secrets are taken out of answers before they are cut to be evidence. Default: none is known.
+	Secrets *variables.Masker
 }
 
 // Prober makes gates that share their counts of attempts, so that a gate made anew for every look goes on counting.
@@ -68,6 +71,9 @@ func New(o Options) *Prober {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Secrets == nil {
+		o.Secrets = &variables.Masker{}
 	}
 	return &Prober{o: o, attempts: map[attempted]attempts{}}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 var (
@@ -38,6 +39,8 @@ type Options struct {
 	Backoff remote.Backoff
 	// UserAgent that registries log. Default: sluice.
 	UserAgent string
+	// Secrets learns of the credentials that are found. Default: nobody does.
+	Secrets *variables.Masker
 }
 
 // Registry talks to whatever registry a reference names: by http to localhost, *.localhost, loopback and private addresses, by https
@@ -57,7 +60,10 @@ func New(o Options) *Registry {
 	if o.Keychain == nil {
 		o.Keychain = authn.DefaultKeychain
 	}
-	o.Keychain = keychain{o.Keychain}
+	if o.Secrets == nil {
+		o.Secrets = &variables.Masker{}
+	}
+	o.Keychain = keychain{o.Keychain, o.Secrets}
 	if o.Backoff.Steps == 0 {
 		o.Backoff = remote.Backoff{Duration: 200 * time.Millisecond, Factor: 1.6, Jitter: 0.2, Steps: 8}
 	}
@@ -70,14 +76,23 @@ func New(o Options) *Registry {
 	return r
 }
 
-// keychain says of a failure that it was about credentials.
-type keychain struct{ next authn.Keychain }
+// keychain says of a failure that it was about credentials, and makes those that it finds known as secrets.
+type keychain struct {
+	next    authn.Keychain
+	secrets *variables.Masker
+}
 
 func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
 	found, err := k.next.Resolve(target)
 	if err != nil {
 		return nil, fault.New(fault.Unreachable, "find the credentials for "+target.RegistryStr(), "%w", err).
 			WithHint("repair what `docker login` keeps (config.json in $DOCKER_CONFIG, else ~/.docker), or log in anew")
+	}
+	if found != authn.Anonymous {
+		// What cannot be read is found out by who sends it.
+		if with, err := found.Authorization(); err == nil {
+			k.secrets.Add(with.Password, with.Auth, with.IdentityToken, with.RegistryToken)
+		}
 	}
 	return found, nil
 }
