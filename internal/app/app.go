@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/seal"
+	"github.com/sluice-dev/sluice/internal/sign/sigstore"
 )
 
 // Options are what a run brings along.
@@ -47,6 +48,7 @@ type App struct {
 	o       Options
 	oci     *oci.Registry
 	closers []func() error
+	public  sigstore.PublicGood
 	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
 	loaded map[string]*v1alpha1.Release
 }

@@ -27,14 +27,14 @@ const maxKey = 1 << 16
 // Verify checks what a release must prove before it may come to an environment; project is the file's where the command runs, nil
 // where there is none. It asks the registry only where a policy requires anything.
 func (a *App) Verify(ctx context.Context, project *v1alpha1.Project, release *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {
-	checker := seal.Checker{Registry: a.registry(), Verifier: sigstore.Verifier{}}
+	checker := seal.Checker{Registry: a.registry(), Verifier: sigstore.Verifier{PublicGood: &a.public}}
 	return checker.Verify(ctx, release, ref, seal.Policies(project, release, environment)...)
 }
 
 // sealer is made before anything is built: a key that is not there is better known before minutes are spent.
 func (a *App) sealer(ctx context.Context, file *config.File, registry *oci.Registry) (*seal.Sealer, error) {
 	s := &seal.Sealer{
-		Registry: registry, Bills: cyclonedx.New(cyclonedx.Options{Fetch: registry.Descriptor}), Verifier: sigstore.Verifier{},
+		Registry: registry, Bills: cyclonedx.New(cyclonedx.Options{Fetch: registry.Descriptor}), Verifier: sigstore.Verifier{PublicGood: &a.public},
 		Run: provenance.FromCI(a.o.LookupEnv), Version: a.o.Version, Now: a.o.Now, Note: a.o.Log,
 	}
 	if signing := file.Project.Signing; signing != nil {
@@ -50,7 +50,11 @@ func (a *App) sealer(ctx context.Context, file *config.File, registry *oci.Regis
 }
 
 func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) (sign.Signer, error) {
-	if signing.Key == nil {
+	switch {
+	case signing.Keyless != nil:
+		tokens := sigstore.Tokens{LookupEnv: a.o.LookupEnv, Env: signing.Keyless.TokenEnv, Audience: signing.Keyless.Audience, Now: a.o.Now}
+		return sigstore.NewKeyless(ctx, sigstore.KeylessOptions{Signing: *signing.Keyless, Tokens: tokens, PublicGood: &a.public, Now: a.o.Now})
+	case signing.Key == nil:
 		return sigstore.NewKMS(ctx, signing.KMS)
 	}
 	key, err := a.signingKey(*signing.Key, dir)

@@ -249,7 +249,7 @@ func (d releaseVerdict) text(w io.Writer) {
 	}
 	_ = table.Flush()
 	for _, p := range d.Proofs {
-		fmt.Fprintf(w, "%s is signed by %s", p.Name, p.Signer)
+		fmt.Fprintf(w, "%s is signed by %s", p.Name, p.By())
 		if p.Builder != "" {
 			fmt.Fprintf(w, ", built by %s from %s", p.Builder, p.Commit)
 		}
