@@ -50,10 +50,24 @@ type patient struct {
 	name string
 	// secret is what must not be quoted, should a service send it back.
 	secret string
+	// no says that an answer of 4xx is one that the caller knows to read.
+	no     bool
 	rounds *retryablehttp.RoundTripper
 }
 
+// client for a service of which everything but success is an error.
 func (p Patience) client(ctx context.Context, name, secret string) *http.Client {
+	return &http.Client{Transport: p.transport(ctx, name, secret)}
+}
+
+// files is a client for a place where files lie, or do not.
+func (p Patience) files(ctx context.Context, name string) *http.Client {
+	t := p.transport(ctx, name, "")
+	t.no = true
+	return &http.Client{Transport: t}
+}
+
+func (p Patience) transport(ctx context.Context, name, secret string) patient {
 	p = p.orDefault()
 	c := retryablehttp.NewClient()
 	c.Logger = nil
@@ -68,7 +82,7 @@ func (p Patience) client(ctx context.Context, name, secret string) *http.Client 
 		}
 		return r, nil
 	}
-	return &http.Client{Transport: patient{ctx: ctx, name: name, secret: secret, rounds: &retryablehttp.RoundTripper{Client: c}}}
+	return patient{ctx: ctx, name: name, secret: secret, rounds: &retryablehttp.RoundTripper{Client: c}}
 }
 
 // RoundTrip asks, and reads the answer.
@@ -86,7 +100,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unreachable, "", "%s broke off its answer: %w", where, err)
 	}
-	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+	if no := p.no && answer.StatusCode >= 400 && answer.StatusCode < 429; !no && (answer.StatusCode < 200 || answer.StatusCode > 299) {
 		return nil, fault.New(fault.Unreachable, "", "%s answered %s%s", where, answer.Status, p.quote(body))
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))

@@ -48,7 +48,7 @@ func (p *PublicGood) client(ctx context.Context) (*tuf.Client, error) {
 		o = o.WithCachePath(p.Cache)
 	}
 	fetch := fetcher.NewDefaultFetcher()
-	fetch.SetHTTPClient(p.Patience.client(ctx, "the TUF repository", ""))
+	fetch.SetHTTPClient(p.Patience.files(ctx, "the TUF repository"))
 	return tuf.New(o.WithFetcher(fetch))
 }
 
