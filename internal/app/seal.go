@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/provenance"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
+	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/sbom/cyclonedx"
 	"github.com/sluice-dev/sluice/internal/scan"
 	"github.com/sluice-dev/sluice/internal/scan/grype"
@@ -27,8 +28,24 @@ const maxKey = 1 << 16
 // Verify checks what a release must prove before it may come to an environment; project is the file's where the command runs, nil
 // where there is none. It asks the registry only where a policy requires anything.
 func (a *App) Verify(ctx context.Context, project *v1alpha1.Project, release *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {
-	checker := seal.Checker{Registry: a.registry(), Verifier: sigstore.Verifier{PublicGood: &a.public}}
-	return checker.Verify(ctx, release, ref, seal.Policies(project, release, environment)...)
+	return a.checker().Verify(ctx, release, ref, seal.Policies(project, release, environment)...)
+}
+
+func (a *App) checker() *seal.Checker {
+	return &seal.Checker{Registry: a.registry(), Verifier: sigstore.Verifier{PublicGood: &a.public}}
+}
+
+// signers fills in who the signatures of parts say that they are by.
+func (a *App) signers(ctx context.Context, parts []release.Part) (err error) {
+	for i := range parts {
+		if parts[i].Referrers[sign.BundleType] == 0 {
+			continue
+		}
+		if parts[i].Signers, err = a.checker().Claims(ctx, parts[i].Ref); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sealer is made before anything is built: a key that is not there is better known before minutes are spent.

@@ -66,6 +66,11 @@ func TestKeylessSealAndPolicies(t *testing.T) {
 	if err != nil || len(proofs) != 3 || proofs[0].Signer != identity || proofs[0].Issuer != issuer {
 		t.Fatalf("%+v, %v", proofs, err)
 	}
+	checker := &seal.Checker{Registry: w.registry, Verifier: sigstore.Verifier{}}
+	w.attach(w.ref.Ref, []byte("nonsense"))
+	if said, err := checker.Claims(t.Context(), w.ref.Ref); err != nil || len(said) != 1 || said[0] != report.By() {
+		t.Errorf("the signatures say %q, %v", said, err)
+	}
 	// Both policies must hold, whichever is the wrong one.
 	named := *k.Public().Keyless
 	named.Identity = "https://github.com/acme/other"

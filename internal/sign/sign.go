@@ -51,6 +51,8 @@ type Verifier interface {
 	// fault.Refused where that is not so, whatever the bundle holds, with fault.Usage where a signer is none, and with
 	// fault.Unreachable where what a signer is verified by had to be fetched and could not be.
 	Verify(ctx context.Context, bundle []byte, digest string, signers []v1alpha1.Signer) (Verified, error)
+	// Claims says who signed a bundle by its own word, which proves nothing. It fails with fault.Refused where it does not say.
+	Claims(bundle []byte) (Identity, error)
 	// Identify names a signer for people. It fails with fault.Usage where the signer is none.
 	Identify(signer v1alpha1.Signer) (Identity, error)
 }

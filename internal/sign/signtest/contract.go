@@ -44,6 +44,9 @@ func Run(t *testing.T, verifier sign.Verifier, open func(t *testing.T) sign.Sign
 		if err != nil || got.By != want || want.Name == "" {
 			t.Errorf("it says that %q signed, want %q (%v)", got.By, want, err)
 		}
+		if claimed, err := verifier.Claims(bundle); err != nil || claimed != want {
+			t.Errorf("the bundle says that %q signed, want %q (%v)", claimed, want, err)
+		}
 	})
 	for name, c := range map[string]struct {
 		bundle  []byte
@@ -65,6 +68,11 @@ func Run(t *testing.T, verifier sign.Verifier, open func(t *testing.T) sign.Sign
 			}
 		})
 	}
+	t.Run("nonsense claims nothing", func(t *testing.T) {
+		if got, err := verifier.Claims(statement); !fault.Is(err, fault.Refused) {
+			t.Errorf("it gave %v, %v", got, err)
+		}
+	})
 	t.Run("a signer that is none is a usage error", func(t *testing.T) {
 		bad := v1alpha1.Signer{PEM: "nonsense"}
 		if _, err := verifier.Verify(t.Context(), bundle, Digest(1), []v1alpha1.Signer{bad, signer.Public()}); !fault.Is(err, fault.Usage) {

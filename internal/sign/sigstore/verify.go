@@ -101,7 +101,11 @@ func (Verifier) Claims(data []byte) (sign.Identity, error) {
 	if certificate := leaf(b); certificate != nil {
 		return presented(certificate)
 	}
-	return sign.Identity{Name: "SHA256:" + b.GetVerificationMaterial().GetPublicKey().GetHint()}, nil
+	hint := b.GetVerificationMaterial().GetPublicKey().GetHint()
+	if hint == "" {
+		return sign.Identity{}, fault.New(fault.Refused, "read the signature", "it does not say by which key it is")
+	}
+	return sign.Identity{Name: "SHA256:" + hint}, nil
 }
 
 // parse reads a bundle that signs an in-toto statement.
