@@ -2,7 +2,7 @@ package config
 
 import (
 	"encoding/json"
-	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -60,7 +60,8 @@ func (v *validator) serviceURL(path, text string) {
 }
 
 func loopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 func (v *validator) keylessSigner(path string, s *v1alpha1.KeylessSigner) {

@@ -68,12 +68,10 @@ func Run(t *testing.T, verifier sign.Verifier, open func(t *testing.T) sign.Sign
 			}
 		})
 	}
-	t.Run("nonsense claims nothing", func(t *testing.T) {
+	t.Run("what is none is said so", func(t *testing.T) {
 		if got, err := verifier.Claims(statement); !fault.Is(err, fault.Refused) {
-			t.Errorf("it gave %v, %v", got, err)
+			t.Errorf("Claims gave %v, %v", got, err)
 		}
-	})
-	t.Run("a signer that is none is a usage error", func(t *testing.T) {
 		bad := v1alpha1.Signer{PEM: "nonsense"}
 		if _, err := verifier.Verify(t.Context(), bundle, Digest(1), []v1alpha1.Signer{bad, signer.Public()}); !fault.Is(err, fault.Usage) {
 			t.Errorf("Verify gave %v", err)
