@@ -2,12 +2,38 @@ package v1alpha1
 
 import "time"
 
-// Signing says with which key `sluice build` signs images, charts' releases and their provenance. Exactly one of key, kms and keyless is set. A key itself never stands in the file.
+// Signing says with which key `sluice build` signs images, charts, releases and their provenance. Exactly one of key, kms and keyless is set. A key itself never stands in the file.
 type Signing struct {
 	// Key is a private key in PEM, as `cosign generate-key-pair` or `openssl` write it.
 	Key *SigningKey `json:"key,omitempty"`
-	// KMS is the URI of a key in a key management service, which a plugin program reaches: for example acme://keys/release is asked of sigstore-kms-acme in PATH.
+	// KMS is the URI of a key in a key management service. azurekms://VAULT.vault.azure.net/KEY[/VERSION] is a key in Azure Key Vault; any other service is reached by a plugin program: acme://keys/release is asked of sigstore-kms-acme in PATH.
 	KMS string `json:"kms,omitempty"`
+	// Keyless signs with a key that lives as long as the run, and a certificate that a Fulcio issues to the identity of the pipeline. With no more keys in it ({}) sigstore's public good instance is used.
+	Keyless *KeylessSigning `json:"keyless,omitempty"`
+}
+
+// KeylessSigning says where the certificate of a run comes from, and who witnesses its signatures. Without fulcio that is sigstore's public good instance, whose services are named by its TUF repository.
+type KeylessSigning struct {
+	// Fulcio is the URL of an own certificate authority, for example https://fulcio.example.com. It needs trustedRoot, and rekor, timestampAuthority or both. Default: the public good instance.
+	Fulcio string `json:"fulcio,omitempty"`
+	// Rekor is the URL of the transparency log that belongs to fulcio. Default: none.
+	Rekor string `json:"rekor,omitempty"`
+	// TimestampAuthority is the whole URL of the RFC 3161 service that belongs to fulcio, for example https://tsa.example.com/api/v1/timestamp. Default: none.
+	TimestampAuthority string `json:"timestampAuthority,omitempty"`
+	// TrustedRoot is what signatures of an own instance are verified by, here to recognise those of earlier runs and to prove each new one before it is used.
+	TrustedRoot *TrustedRoot `json:"trustedRoot,omitempty"`
+	// TokenEnv is the name of the environment variable that holds the identity token. Default: SIGSTORE_ID_TOKEN, else what GitHub Actions or Azure Pipelines offer a job.
+	TokenEnv string `json:"tokenEnv,omitempty"`
+	// Audience that GitHub Actions is asked to issue the token for. Default: sigstore.
+	Audience string `json:"audience,omitempty"`
+}
+
+// TrustedRoot names the authorities and logs of a sigstore instance, as `cosign trusted-root create` writes them. Exactly one of file and json is set.
+type TrustedRoot struct {
+	// File is the path of a trusted_root.json below the folder of sluice.yaml. A release carries its content.
+	File string `json:"file,omitempty"`
+	// JSON is the content itself.
+	JSON string `json:"json,omitempty"`
 }
 
 // SigningKey says where the private key is found. Exactly one of env and file is set.
@@ -28,12 +54,26 @@ type Verification struct {
 	Provenance *ProvenancePolicy `json:"provenance,omitempty"`
 }
 
-// Signer is somebody whose signature counts. Exactly one of file and pem is set.
+// Signer is somebody whose signature counts. Exactly one of file, pem and keyless is set.
 type Signer struct {
 	// File is the path of a file below the folder of sluice.yaml that holds a public key in PEM. A release carries its content.
 	File string `json:"file,omitempty"`
 	// PEM is the public key itself.
 	PEM string `json:"pem,omitempty"`
+	// Keyless is an identity that a Fulcio issues certificates to.
+	Keyless *KeylessSigner `json:"keyless,omitempty"`
+}
+
+// KeylessSigner is an identity whose certificate counts. Exactly one of identity and identityRegExp is set.
+type KeylessSigner struct {
+	// Issuer is the URL of whoever vouches for the identity, exactly as the certificate has it, for example https://token.actions.githubusercontent.com.
+	Issuer string `json:"issuer"`
+	// Identity is the certificate's subject, for example https://github.com/acme/shop/.github/workflows/release.yaml@refs/heads/main.
+	Identity string `json:"identity,omitempty"`
+	// IdentityRegExp is a regular expression (RE2) that the whole subject must match, from its first to its last character.
+	IdentityRegExp string `json:"identityRegExp,omitempty"`
+	// TrustedRoot says what certificates, logs and timestamps are verified by: each kind of authority that it names is demanded. Default: the trusted root of sigstore's public good instance, fetched by TUF; without a network name it as a file.
+	TrustedRoot *TrustedRoot `json:"trustedRoot,omitempty"`
 }
 
 // ProvenancePolicy says what provenance must say. The commit must be that of the release in any case.

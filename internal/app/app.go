@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/sign/sigstore"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -49,6 +50,7 @@ type App struct {
 	o       Options
 	oci     *oci.Registry
 	closers []func() error
+	public  sigstore.PublicGood
 	// places bound how many images are worked on at once, of all builds together.
 	places chan struct{}
 	mu     sync.Mutex

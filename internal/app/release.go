@@ -87,7 +87,11 @@ func (a *App) Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.Rel
 	if verify {
 		return release.Verify(ctx, a.registry(), rel, ref)
 	}
-	return release.Parts(ctx, a.registry(), rel, ref)
+	parts, err := release.Parts(ctx, a.registry(), rel, ref)
+	if err != nil {
+		return nil, err
+	}
+	return parts, a.signers(ctx, parts)
 }
 
 func (a *App) registry() *oci.Registry { return a.oci }

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/provenance"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
+	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/sbom/cyclonedx"
 	"github.com/sluice-dev/sluice/internal/scan"
 	"github.com/sluice-dev/sluice/internal/scan/grype"
@@ -26,8 +27,24 @@ const maxKey = 1 << 16
 // Verify checks what a release must prove before it may come to an environment; project is the file's where the command runs, nil
 // where there is none. It asks the registry only where a policy requires anything.
 func (a *App) Verify(ctx context.Context, project *v1alpha1.Project, release *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {
-	checker := seal.Checker{Registry: a.registry(), Verifier: sigstore.Verifier{}}
-	return checker.Verify(ctx, release, ref, seal.Policies(project, release, environment)...)
+	return a.checker().Verify(ctx, release, ref, seal.Policies(project, release, environment)...)
+}
+
+func (a *App) checker() *seal.Checker {
+	return &seal.Checker{Registry: a.registry(), Verifier: sigstore.Verifier{PublicGood: &a.public}}
+}
+
+// signers fills in who the signatures of parts say that they are by.
+func (a *App) signers(ctx context.Context, parts []release.Part) (err error) {
+	for i := range parts {
+		if parts[i].Referrers[sign.BundleType] == 0 {
+			continue
+		}
+		if parts[i].Signers, err = a.checker().Claims(ctx, parts[i].Ref); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sealer is made before anything is built: a key that is not there is better known before minutes are spent. Where nothing is released,
@@ -35,7 +52,7 @@ func (a *App) Verify(ctx context.Context, project *v1alpha1.Project, release *v1
 func (a *App) sealer(ctx context.Context, req BuildRequest, registry *oci.Registry, releases bool) (*seal.Sealer, error) {
 	file := req.File
 	s := &seal.Sealer{
-		Registry: registry, Bills: cyclonedx.New(cyclonedx.Options{Fetch: registry.Descriptor}), Verifier: sigstore.Verifier{},
+		Registry: registry, Bills: cyclonedx.New(cyclonedx.Options{Fetch: registry.Descriptor}), Verifier: sigstore.Verifier{PublicGood: &a.public},
 		Run: provenance.FromCI(a.o.LookupEnv), Version: a.o.Version, Now: a.o.Now, Note: req.Log,
 	}
 	if signing := file.Project.Signing; signing != nil && releases {
@@ -51,7 +68,11 @@ func (a *App) sealer(ctx context.Context, req BuildRequest, registry *oci.Regist
 }
 
 func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) (sign.Signer, error) {
-	if signing.Key == nil {
+	switch {
+	case signing.Keyless != nil:
+		tokens := sigstore.Tokens{LookupEnv: a.o.LookupEnv, Env: signing.Keyless.TokenEnv, Audience: signing.Keyless.Audience, Now: a.o.Now}
+		return sigstore.NewKeyless(ctx, sigstore.KeylessOptions{Signing: *signing.Keyless, Tokens: tokens, PublicGood: &a.public, Now: a.o.Now})
+	case signing.Key == nil:
 		return sigstore.NewKMS(ctx, signing.KMS)
 	}
 	key, err := a.signingKey(*signing.Key, dir)

@@ -58,6 +58,9 @@ func TestSigningKeys(t *testing.T) {
 		"a large file":           {v1alpha1.Signing{Key: &v1alpha1.SigningKey{File: "large"}}, "is no key", fault.Usage},
 		"no password":            {v1alpha1.Signing{Key: &v1alpha1.SigningKey{Env: "LOCKED", PasswordEnv: "NONE"}}, "the environment variable NONE with its password is not set", fault.Usage},
 		"the wrong password":     {v1alpha1.Signing{Key: &v1alpha1.SigningKey{Env: "LOCKED", PasswordEnv: "EMPTY"}}, "it cannot be decrypted", fault.Usage},
+		"no identity":            {v1alpha1.Signing{Keyless: &v1alpha1.KeylessSigning{}}, "SIGSTORE_ID_TOKEN is not set", fault.Usage},
+		"no named identity":      {v1alpha1.Signing{Keyless: &v1alpha1.KeylessSigning{TokenEnv: "NONE"}}, "the environment variable NONE of signing.keyless.tokenEnv is not set", fault.Usage},
+		"no vault":               {v1alpha1.Signing{KMS: "azurekms:///release"}, "is no URI of a key such as azurekms://", fault.Usage},
 		"no plugin":              {v1alpha1.Signing{KMS: "nowhere-at-all://key"}, "sigstore-kms-nowhere-at-all", fault.Unreachable},
 	} {
 		t.Run(name, func(t *testing.T) {

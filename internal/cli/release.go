@@ -144,8 +144,8 @@ func newReleaseShow(inv *invocation) *cobra.Command {
 	var registry string
 	cmd := &cobra.Command{
 		Use: "show RELEASE", Short: "Show what a release is made of", Args: oneArg("RELEASE", true),
-		Long: describe(`Show a release: images and chart by digest, commit, results of tests and scans, environments with their strategies, and the types of
-what refers to each part (signatures, bills of materials, provenance).`, 0, 1, 2, 8, 130),
+		Long: describe(`Show a release: images and chart by digest, commit, results of tests and scans, environments with their strategies, the types of what
+refers to each part (signatures, bills of materials, provenance), and who the signatures say that they are by. Only verify --env proves that.`, 0, 1, 2, 8, 130),
 		Example: `  sluice release show calculator:1.4.0
   sluice release show registry.example.com/prod/delivery:1.0.2 -o yaml`,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
@@ -175,6 +175,9 @@ func (d releaseContents) text(w io.Writer) {
 		fmt.Fprintf(w, "%s  %s\n", part.Name, part.Ref)
 		for _, kind := range slices.Sorted(maps.Keys(part.Referrers)) {
 			fmt.Fprintf(w, "  %d of type %s\n", part.Referrers[kind], kind)
+		}
+		for _, name := range part.Signers {
+			fmt.Fprintf(w, "  says that it is signed by %s\n", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Tests)) {
@@ -258,7 +261,7 @@ func (d releaseVerdict) text(w io.Writer) {
 	}
 	_ = table.Flush()
 	for _, p := range d.Proofs {
-		fmt.Fprintf(w, "%s is signed by %s", p.Name, p.Signer)
+		fmt.Fprintf(w, "%s is signed by %s", p.Name, p.By())
 		if p.Builder != "" {
 			fmt.Fprintf(w, ", built by %s from %s", p.Builder, p.Commit)
 		}

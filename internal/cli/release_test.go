@@ -21,7 +21,7 @@ func TestReleaseListShowAndVerify(t *testing.T) {
 		t.Errorf("list -o json gave %+v, %v", doc, err)
 	}
 	show := w.must(0, "release", "show", "calculator:1.2.0").stdout
-	for _, want := range []string{"calculator 1.2.0", "2 of type application/vnd.example.seal", "environment prod  blueGreen, after dev"} {
+	for _, want := range []string{"calculator 1.2.0", "2 of type application/vnd.example.seal", "says that it is signed by job (issuer https://ci.example)", "environment prod  blueGreen, after dev"} {
 		if !strings.Contains(show, want) {
 			t.Errorf("show does not say %q:\n%s", want, show)
 		}

@@ -34,7 +34,7 @@ func (inv *invocation) verify(ctx context.Context, b Backend, p progress, s ship
 	}
 	proofs, err := b.Verify(ctx, project, s.release, s.ref, s.environment)
 	if len(proofs) > 0 && err == nil {
-		p.Note(fmt.Sprintf("verified release %s of %s: signed by %s", s.ref.Version, s.release.Service, proofs[0].Signer))
+		p.Note(fmt.Sprintf("verified release %s of %s: signed by %s", s.ref.Version, s.release.Service, proofs[0].By()))
 	}
 	return proofs, err
 }
@@ -80,7 +80,7 @@ func sealSummary(w io.Writer, r seal.Report) {
 	}
 	by := "unsigned"
 	if r.Signer != "" {
-		by = "signed by " + r.Signer
+		by = "signed by " + r.By()
 	}
 	fmt.Fprintf(w, "sealed   %s; %s\n", strings.Join(parts, ", "), by)
 }

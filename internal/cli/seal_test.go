@@ -114,9 +114,9 @@ func TestReleaseVerifyAsksByPolicy(t *testing.T) {
 	prod.Verify = &v1alpha1.Verification{}
 	release.Environments["prod"] = prod
 	w.verify = func(*v1alpha1.Project, *v1alpha1.Release, string) ([]seal.Proof, error) {
-		return []seal.Proof{{Name: "release", Signer: "SHA256:abc", Builder: "b", Commit: "c"}}, nil
+		return []seal.Proof{{Name: "release", Signer: "job", Issuer: "https://ci.example", Builder: "b", Commit: "c"}}, nil
 	}
-	if r := w.must(0, "release", "verify", "calculator:1.0.0", "--env", "prod"); !strings.Contains(r.stdout, "release is signed by SHA256:abc, built by b from c\n") {
+	if r := w.must(0, "release", "verify", "calculator:1.0.0", "--env", "prod"); !strings.Contains(r.stdout, "release is signed by job (issuer https://ci.example), built by b from c\n") {
 		t.Errorf("stdout: %s", r.stdout)
 	}
 	w.verify = refuse

@@ -268,7 +268,7 @@ func (b *backend) Releases(_ context.Context, service string) ([]release.Entry, 
 }
 
 func (b *backend) Parts(_ context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error) {
-	part := release.Part{Name: "release", Ref: ref.Ref, Referrers: map[string]int{"application/vnd.example.seal": 2}}
+	part := release.Part{Name: "release", Ref: ref.Ref, Referrers: map[string]int{"application/vnd.example.seal": 2}, Signers: []string{"job (issuer https://ci.example)"}}
 	if verify {
 		part.Referrers, part.Manifests, part.Blobs, part.Bytes, part.Error = nil, 1, 2, 1234, b.damage
 	}

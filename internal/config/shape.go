@@ -47,11 +47,15 @@ func Union(t reflect.Type) []string {
 	case reflect.TypeFor[v1alpha1.Cluster]():
 		return []string{"context", "inCluster"}
 	case reflect.TypeFor[v1alpha1.Signing]():
-		return []string{"key", "kms"}
+		return []string{"key", "kms", "keyless"}
 	case reflect.TypeFor[v1alpha1.SigningKey]():
 		return []string{"env", "file"}
 	case reflect.TypeFor[v1alpha1.Signer]():
-		return []string{"file", "pem"}
+		return []string{"file", "pem", "keyless"}
+	case reflect.TypeFor[v1alpha1.KeylessSigner]():
+		return []string{"identity", "identityRegExp"}
+	case reflect.TypeFor[v1alpha1.TrustedRoot]():
+		return []string{"file", "json"}
 	case reflect.TypeFor[v1alpha1.Scan]():
 		return []string{"grype", "trivy", "sarif"}
 	case reflect.TypeFor[v1alpha1.SARIFScan]():

@@ -15,8 +15,10 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
-// defaultScanAge is how old a scanner's database may be, defaultPassword the variable that cosign reads too.
+// defaultScanAge is how old a scanner's database may be, defaultPassword the variable that cosign reads too, and defaultAudience who
+// Fulcio wants a token to be for.
 const (
+	defaultAudience = "sigstore"
 	defaultScanAge  = 120 * time.Hour
 	defaultPassword = "COSIGN_PASSWORD"
 )
@@ -34,8 +36,16 @@ func (v *validator) supply(p *v1alpha1.Project) {
 }
 
 func (v *validator) signing(path string, s v1alpha1.Signing) {
-	if v.positions.has(child(path, "kms")) && !regexp.MustCompile(`^[a-z][a-z0-9-]*://.+$`).MatchString(s.KMS) {
-		v.report(child(path, "kms"), "", "%q is no URI of a key such as acme://keys/release", s.KMS)
+	if here := child(path, "kms"); v.positions.has(here) {
+		switch {
+		case !regexp.MustCompile(`^[a-z][a-z0-9-]*://.+$`).MatchString(s.KMS):
+			v.report(here, "", "%q is no URI of a key such as acme://keys/release", s.KMS)
+		case strings.HasPrefix(s.KMS, "azurekms:") && !regexp.MustCompile(`^azurekms://[a-zA-Z0-9.-]+/[a-zA-Z0-9-]+(/[a-z0-9]+)?$`).MatchString(s.KMS):
+			v.report(here, "", "%q is no URI of a key in Azure Key Vault such as azurekms://shop.vault.azure.net/release", s.KMS)
+		}
+	}
+	if s.Keyless != nil {
+		v.keylessSigning(child(path, "keyless"), *s.Keyless)
 	}
 	if s.Key == nil {
 		return
@@ -90,28 +100,33 @@ func (v *validator) verification(path string, p *v1alpha1.Verification) {
 }
 
 func (v *validator) signer(path string, s *v1alpha1.Signer) {
-	if !v.positions.has(child(path, "file")) {
-		if v.positions.has(child(path, "pem")) {
-			v.publicKey(child(path, "pem"), s.PEM)
+	switch {
+	case s.Keyless != nil:
+		v.keylessSigner(child(path, "keyless"), s.Keyless)
+	case v.positions.has(child(path, "file")):
+		here := child(path, "file")
+		if data, ok := v.carried(here, s.File); ok && v.publicKey(here, data) {
+			s.File, s.PEM = "", data
 		}
-		return
+	case v.positions.has(child(path, "pem")):
+		v.publicKey(child(path, "pem"), s.PEM)
 	}
-	here := child(path, "file")
-	if s.File != "" && !filepath.IsAbs(s.File) && !filepath.IsLocal(s.File) {
-		v.report(here, "move it there", "%q lies outside of the folder of %s", s.File, FileName)
-		return
+}
+
+// carried is the content of a file below the folder of sluice.yaml which a release will carry.
+func (v *validator) carried(path, name string) (string, bool) {
+	if name != "" && !filepath.IsAbs(name) && !filepath.IsLocal(name) {
+		v.report(path, "move it there", "%q lies outside of the folder of %s", name, FileName)
+		return "", false
 	}
-	if !v.inside(here, s.File, regular) {
-		return
+	if !v.inside(path, name, regular) {
+		return "", false
 	}
-	data, err := os.ReadFile(filepath.Join(v.file.Dir, s.File))
+	data, err := os.ReadFile(filepath.Join(v.file.Dir, name))
 	if err != nil {
-		v.report(here, "", "cannot read %q: %s", s.File, err)
-		return
+		v.report(path, "", "cannot read %q: %s", name, err)
 	}
-	if v.publicKey(here, string(data)) {
-		s.File, s.PEM = "", string(data)
-	}
+	return string(data), err == nil
 }
 
 func (v *validator) publicKey(path, text string) bool {
@@ -204,8 +219,13 @@ func (v *validator) scanIgnore(path string, i v1alpha1.ScanIgnore) {
 
 // supplyDefaults writes out the defaults, and gives environments without a policy that of the project.
 func supplyDefaults(p *v1alpha1.Project) {
-	if p.Signing != nil && p.Signing.Key != nil && p.Signing.Key.PasswordEnv == "" {
-		p.Signing.Key.PasswordEnv = defaultPassword
+	if s := p.Signing; s != nil {
+		if s.Key != nil && s.Key.PasswordEnv == "" {
+			s.Key.PasswordEnv = defaultPassword
+		}
+		if s.Keyless != nil && s.Keyless.Audience == "" {
+			s.Keyless.Audience = defaultAudience
+		}
 	}
 	if s := p.Scan; s != nil {
 		if s.FailOn == "" {

@@ -94,7 +94,7 @@ func TestProblemsOfSupply(t *testing.T) {
 		want []string
 	}{
 		"two keys to sign with":     {"signing: {key: {env: A}, kms: acme://k}\n", []string{"30:26: signing: has key and kms, and needs exactly one of them; remove all but one"}},
-		"no key to sign with":       {"signing: {}\n", []string{"30:1: signing: needs exactly one of key, kms"}},
+		"no key to sign with":       {"signing: {}\n", []string{"30:1: signing: needs exactly one of key, kms, keyless"}},
 		"a key in place of a name":  {"signing: {key: {env: -----BEGIN}}\n", []string{"30:22: signing.key.env: is no name of an environment variable; write the variable's name, and its content where sluice runs"}},
 		"an empty file":             {"signing: {key: {file: ''}}\n", []string{"30:23: signing.key.file: is empty"}},
 		"a password":                {"signing: {key: {env: A, passwordEnv: my secret}}\n", []string{"30:38: signing.key.passwordEnv: is no name of an environment variable; write the variable's name, and its content where sluice runs"}},

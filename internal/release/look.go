@@ -76,6 +76,8 @@ type Part struct {
 	Ref  string `json:"ref"`
 	// Referrers are the types of what refers to it, with how often each is there.
 	Referrers map[string]int `json:"referrers,omitempty"`
+	// Signers are who its signatures say that they are by, which nobody verified.
+	Signers []string `json:"signers,omitempty"`
 	// Manifests, Blobs and Bytes are what was read and found to be what its digest stands for; 0 where nothing was read.
 	Manifests int   `json:"manifests,omitempty"`
 	Blobs     int   `json:"blobs,omitempty"`

@@ -81,11 +81,16 @@ type Attachment struct {
 // Report is what was done.
 type Report struct {
 	Attachments []Attachment `json:"attachments,omitempty"`
-	// Signer is the fingerprint of the key, "" where nothing was signed.
+	// Signer is the fingerprint of the key, or the subject of the certificate; "" where nothing was signed.
 	Signer string `json:"signer,omitempty"`
+	// Issuer is who vouches for the subject of a certificate.
+	Issuer string `json:"issuer,omitempty"`
 	// Scans by the image's name.
 	Scans map[string]Scanned `json:"scans,omitempty"`
 }
+
+// By is who signed, for people.
+func (r Report) By() string { return sign.Identity{Name: r.Signer, Issuer: r.Issuer}.String() }
 
 // Report is what has been done so far, in the order of subjects.
 func (s *Sealer) Report() Report {
@@ -103,7 +108,7 @@ func (s *Sealer) Report() Report {
 }
 
 // Vouches says whether an image that lies in the registry may be taken for one that was built here. Where builds are signed, it may by
-// provenance that the run's own key signed: else whoever may push could have anything signed by leaving it where builds look.
+// provenance that the run's own key or identity signed: else whoever may push could have anything signed by leaving it where builds look.
 func (s *Sealer) Vouches(ctx context.Context, ref, service, image string) (bool, error) {
 	if s == nil || s.Signer == nil {
 		return true, nil
@@ -170,8 +175,8 @@ func (s *Sealer) introduce() error {
 	if s.Signer == nil {
 		return nil
 	}
-	print, err := s.Verifier.Fingerprint(s.Signer.Public())
-	s.report.Signer = print
+	who, err := s.Verifier.Identify(s.Signer.Public())
+	s.report.Signer, s.report.Issuer = who.Name, who.Issuer
 	return err
 }
 

@@ -371,14 +371,14 @@ func TestProofs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	print, err := sigstore.Verifier{}.Fingerprint(w.signer.Public())
+	who, err := sigstore.Verifier{}.Identify(w.signer.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]bool{}
 	for _, proof := range proofs {
 		proof.Subject = ""
-		got[proof.Name] = proof == seal.Proof{Name: proof.Name, Signer: print, Builder: "https://ci.example/shop", Source: origin, Commit: commit}
+		got[proof.Name] = proof == seal.Proof{Name: proof.Name, Signer: who.Name, Builder: "https://ci.example/shop", Source: origin, Commit: commit}
 	}
 	if want := map[string]bool{"release": true, "chart": true, "image web": true}; !maps.Equal(got, want) {
 		t.Errorf("%+v", proofs)

@@ -34,13 +34,18 @@ type Policy struct {
 type Proof struct {
 	Name    string `json:"name"`
 	Subject string `json:"subject"`
-	// Signer is the fingerprint of the key that signed.
+	// Signer is the fingerprint of the key that signed, or the subject of the certificate.
 	Signer string `json:"signer"`
+	// Issuer is who vouches for the subject of a certificate; "" for a key.
+	Issuer string `json:"issuer,omitempty"`
 	// Builder, Source and Commit are what the provenance says, where a policy requires one.
 	Builder string `json:"builder,omitempty"`
 	Source  string `json:"source,omitempty"`
 	Commit  string `json:"commit,omitempty"`
 }
+
+// By is who signed, for people.
+func (p Proof) By() string { return sign.Identity{Name: p.Signer, Issuer: p.Issuer}.String() }
 
 // Policies collects what is required in an environment: by the project's file where the command runs, if there is one that knows the
 // environment, and by the release itself. All of them must hold, so that neither can make the other weaker.
@@ -127,14 +132,20 @@ func (c *Checker) subject(ctx context.Context, p *Proof, release *v1alpha1.Relea
 func (c *Checker) judge(ctx context.Context, p *Proof, there beside, release *v1alpha1.Release, policy v1alpha1.Verification) error {
 	signed, why := false, []string{}
 	var statements []provenance.Statement
+	// unknown is why a signature could not be judged. Where another one holds it does not matter, so that nobody can stop a good
+	// release by what they put beside it.
+	var unknown error
 	for _, b := range there.bundles {
 		v, err := c.Verifier.Verify(ctx, b.data, digestOf(p.Subject), policy.Signers)
-		if err != nil && !fault.Is(err, fault.Refused) {
-			return err
-		}
-		if err != nil {
+		switch {
+		case fault.Is(err, fault.Unreachable):
+			unknown = err
+			continue
+		case fault.Is(err, fault.Refused):
 			why = append(why, err.Error())
 			continue
+		case err != nil:
+			return err
 		}
 		st, err := provenance.Parse(v.Statement)
 		if err != nil || !st.About(digestOf(p.Subject)) {
@@ -144,18 +155,22 @@ func (c *Checker) judge(ctx context.Context, p *Proof, there beside, release *v1
 		// Whatever the statement says of the digest, whoever signed it vouches for nothing else than that it says so: only a bare
 		// signature says that the thing itself is approved.
 		if st.PredicateType == provenance.SignatureType {
-			signed, p.Signer = true, v.By
+			signed, p.Signer, p.Issuer = true, v.By.Name, v.By.Issuer
 		}
 		statements = append(statements, st)
 	}
 	why = append(why, there.damaged...)
-	if !signed {
-		return unsigned(there, why)
+	var err error
+	switch {
+	case !signed:
+		err = unsigned(there, why)
+	case policy.Provenance != nil:
+		err = checkProvenance(p, statements, release, *policy.Provenance)
 	}
-	if policy.Provenance == nil {
-		return nil
+	if err != nil && unknown != nil {
+		return unknown
 	}
-	return checkProvenance(p, statements, release, *policy.Provenance)
+	return err
 }
 
 func unsigned(there beside, why []string) error {

@@ -21,7 +21,7 @@ func Statement(digest string) []byte {
 		strings.TrimPrefix(digest, "sha256:"))
 }
 
-// Run checks the contract. open returns a signer with a key of its own each time.
+// Run checks the contract. open returns a signer with a key or an identity of its own each time.
 func Run(t *testing.T, verifier sign.Verifier, open func(t *testing.T) sign.Signer) {
 	t.Helper()
 	signer, other := open(t), open(t)
@@ -40,9 +40,12 @@ func Run(t *testing.T, verifier sign.Verifier, open func(t *testing.T) sign.Sign
 		if !bytes.Equal(got.Statement, statement) {
 			t.Errorf("it says that %s was signed", got.Statement)
 		}
-		want, err := verifier.Fingerprint(signer.Public())
-		if err != nil || got.By != want || !strings.HasPrefix(want, "SHA256:") {
+		want, err := verifier.Identify(signer.Public())
+		if err != nil || got.By != want || want.Name == "" {
 			t.Errorf("it says that %q signed, want %q (%v)", got.By, want, err)
+		}
+		if claimed, err := verifier.Claims(bundle); err != nil || claimed != want {
+			t.Errorf("the bundle says that %q signed, want %q (%v)", claimed, want, err)
 		}
 	})
 	for name, c := range map[string]struct {
@@ -65,13 +68,16 @@ func Run(t *testing.T, verifier sign.Verifier, open func(t *testing.T) sign.Sign
 			}
 		})
 	}
-	t.Run("a signer that is none is a usage error", func(t *testing.T) {
+	t.Run("what is none is said so", func(t *testing.T) {
+		if got, err := verifier.Claims(statement); !fault.Is(err, fault.Refused) {
+			t.Errorf("Claims gave %v, %v", got, err)
+		}
 		bad := v1alpha1.Signer{PEM: "nonsense"}
 		if _, err := verifier.Verify(t.Context(), bundle, Digest(1), []v1alpha1.Signer{bad, signer.Public()}); !fault.Is(err, fault.Usage) {
 			t.Errorf("Verify gave %v", err)
 		}
-		if _, err := verifier.Fingerprint(bad); !fault.Is(err, fault.Usage) {
-			t.Errorf("Fingerprint gave %v", err)
+		if _, err := verifier.Identify(bad); !fault.Is(err, fault.Usage) {
+			t.Errorf("Identify gave %v", err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-// Package sigstore is the sign.Signer and sign.Verifier in the format of sigstore, which cosign shares; it must not fetch signatures or talk to a transparency log.
+// Package sigstore is the sign.Signer and sign.Verifier in the format of sigstore, which cosign shares: with keys in files, in key services, and with certificates for identities; it must not fetch signatures, or decide who is trusted.
 package sigstore
 
 import (
@@ -21,6 +21,7 @@ import (
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -107,9 +108,9 @@ func (s *Signer) Sign(ctx context.Context, statement []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault.Wrap(fault.Interrupted, op, err)
 	}
-	sig, err := s.signer.SignMessage(bytes.NewReader(dsse.PAE(payloadType, statement)))
+	sig, err := s.signer.SignMessage(bytes.NewReader(dsse.PAE(payloadType, statement)), options.WithContext(ctx))
 	if err != nil {
-		return nil, fault.Wrap(fault.Unreachable, op, err)
+		return nil, failed(ctx, op, err)
 	}
 	bundle := &protobundle.Bundle{
 		MediaType: sign.BundleType,
