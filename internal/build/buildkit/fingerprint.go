@@ -72,9 +72,9 @@ type reading struct {
 // all reads the target and, where there is one, the test stage: an image whose tests changed has not passed them.
 func (r *reading) all(ctx context.Context, c gateway.Client, attributes map[string]string) error {
 	caps := c.BuildOpts().Caps
-	if caps.Supports(gatewaypb.CapReferenceOutput) != nil {
-		r.unknown = "steps that " + r.job.at.String() + " does not tell"
-		return nil
+	if lacks := caps.Supports(gatewaypb.CapReferenceOutput); lacks != nil {
+		r.unknown = "steps that " + r.job.at.String() + " does not tell (" + lacks.Error() + ")"
+		return nil //nolint:nilerr // an older BuildKit builds all the same
 	}
 	if err := r.stage(ctx, c, "image", attributes); err != nil || r.job.req.Image.TestTarget == "" {
 		return err
