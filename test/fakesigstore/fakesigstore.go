@@ -40,6 +40,8 @@ type Options struct {
 	Fault func(service Service, next http.Handler) http.Handler
 	// Lifetime of certificates. Default: 10 minutes, as Fulcio's.
 	Lifetime time.Duration
+	// Now is the clock of Fulcio and of the witnesses. Default: time.Now.
+	Now func() time.Time
 	// WithoutSCT makes Fulcio issue certificates that no certificate transparency log has seen.
 	WithoutSCT bool
 }
@@ -62,6 +64,9 @@ func Start(o Options) (*Instance, error) {
 	if o.Lifetime == 0 {
 		o.Lifetime = 10 * time.Minute
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	i := &Instance{o: o}
 	rootCert, rootKey, err := ca.GenerateRootCa()
 	if err != nil {
@@ -76,11 +81,11 @@ func Start(o Options) (*Instance, error) {
 		return nil, err
 	}
 	i.FulcioURL = i.serve(Fulcio, i.fulcio)
-	if i.rekor, err = newRekor(); err != nil {
+	if i.rekor, err = newRekor(o.Now); err != nil {
 		return nil, err
 	}
 	i.RekorURL = i.serve(Rekor, i.rekor)
-	if i.stamps, err = newStamps(rootCert, rootKey); err != nil {
+	if i.stamps, err = newStamps(o.Now, rootCert, rootKey); err != nil {
 		return nil, err
 	}
 	i.TimestampURL = i.serve(Timestamp, i.stamps) + "/api/v1/timestamp"

@@ -146,7 +146,7 @@ func (f *fulcio) issue(who identity, public crypto.PublicKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := f.o.Now()
 	template := &x509.Certificate{
 		SerialNumber: serial, NotBefore: now.Add(-time.Second), NotAfter: now.Add(f.o.Lifetime),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
@@ -192,7 +192,7 @@ func (f *fulcio) log(leaf, parent []byte) (pkix.Extension, error) {
 	if err != nil {
 		return pkix.Extension{}, err
 	}
-	now := uint64(time.Now().UnixMilli())
+	now := uint64(f.o.Now().UnixMilli())
 	entry := ct.MerkleTreeLeaf{TimestampedEntry: &ct.TimestampedEntry{
 		EntryType: ct.PrecertLogEntryType, Timestamp: now,
 		PrecertEntry: &ct.PreCert{IssuerKeyHash: sha256.Sum256(chain[1].RawSubjectPublicKeyInfo), TBSCertificate: chain[0].RawTBSCertificate},

@@ -32,6 +32,7 @@ import (
 
 // rekor is a transparency log with API version 1.
 type rekor struct {
+	clock  func() time.Time
 	key    *ecdsa.PrivateKey
 	signer signature.Signer
 
@@ -39,13 +40,13 @@ type rekor struct {
 	tree *merkle.Tree
 }
 
-func newRekor() (*rekor, error) {
+func newRekor(clock func() time.Time) (*rekor, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
 	signer, err := signature.LoadECDSASignerVerifier(key, crypto.SHA256)
-	return &rekor{key: key, signer: signer, tree: merkle.New(rfc6962.DefaultHasher)}, err
+	return &rekor{clock: clock, key: key, signer: signer, tree: merkle.New(rfc6962.DefaultHasher)}, err
 }
 
 func (l *rekor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -104,7 +105,7 @@ func (l *rekor) add(ctx context.Context, body []byte) (string, models.LogEntryAn
 	if err != nil {
 		return "", none, err
 	}
-	log, encoded, now := hex.EncodeToString(id), base64.StdEncoding.EncodeToString(body), time.Now().Unix()
+	log, encoded, now := hex.EncodeToString(id), base64.StdEncoding.EncodeToString(body), l.clock().Unix()
 	promise, err := l.promise(map[string]any{"body": encoded, "integratedTime": now, "logID": log, "logIndex": index})
 	if err != nil {
 		return "", none, err
@@ -133,11 +134,12 @@ func (l *rekor) promise(entry map[string]any) ([]byte, error) {
 
 // stamps is a timestamp authority (RFC 3161).
 type stamps struct {
+	clock     func() time.Time
 	authority root.SigstoreTimestampingAuthority
 	key       *ecdsa.PrivateKey
 }
 
-func newStamps(rootCert *x509.Certificate, rootKey *ecdsa.PrivateKey) (*stamps, error) {
+func newStamps(clock func() time.Time, rootCert *x509.Certificate, rootKey *ecdsa.PrivateKey) (*stamps, error) {
 	intermediate, above, err := ca.GenerateTSAIntermediate(rootCert, rootKey)
 	if err != nil {
 		return nil, fmt.Errorf("make the timestamp authority: %w", err)
@@ -146,8 +148,8 @@ func newStamps(rootCert *x509.Certificate, rootKey *ecdsa.PrivateKey) (*stamps, 
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := ca.GenerateTSALeafCert(time.Now().Add(-time.Second), key, intermediate, above)
-	return &stamps{key: key, authority: root.SigstoreTimestampingAuthority{Root: rootCert, Intermediates: []*x509.Certificate{intermediate}, Leaf: leaf}}, err
+	leaf, err := ca.GenerateTSALeafCert(clock().Add(-time.Second), key, intermediate, above)
+	return &stamps{clock: clock, key: key, authority: root.SigstoreTimestampingAuthority{Root: rootCert, Intermediates: []*x509.Certificate{intermediate}, Leaf: leaf}}, err
 }
 
 func (s *stamps) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -162,7 +164,7 @@ func (s *stamps) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stamp := timestamp.Timestamp{
-		HashAlgorithm: asked.HashAlgorithm, HashedMessage: asked.HashedMessage, Nonce: asked.Nonce, Time: time.Now(),
+		HashAlgorithm: asked.HashAlgorithm, HashedMessage: asked.HashedMessage, Nonce: asked.Nonce, Time: s.clock(),
 		Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, AddTSACertificate: asked.Certificates,
 	}
 	reply, err := stamp.CreateResponseWithOpts(s.authority.Leaf, s.key, crypto.SHA256)

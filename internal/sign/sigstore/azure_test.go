@@ -36,7 +36,12 @@ func vault(t testing.TB, key crypto.Signer) *fake.Server {
 	switch public := key.Public().(type) {
 	case *ecdsa.PublicKey:
 		jwk.Kty, jwk.Crv = to.Ptr(azkeys.KeyTypeECHSM), to.Ptr(azkeys.CurveName(public.Curve.Params().Name))
-		jwk.X, jwk.Y = public.X.Bytes(), public.Y.Bytes()
+		point, err := public.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A byte that says that both coordinates follow, and they.
+		jwk.X, jwk.Y = point[1:1+len(point)/2], point[1+len(point)/2:]
 	case *rsa.PublicKey:
 		jwk.Kty, jwk.N, jwk.E = to.Ptr(azkeys.KeyTypeRSA), public.N.Bytes(), big.NewInt(int64(public.E)).Bytes()
 	default:

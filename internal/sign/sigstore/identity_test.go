@@ -3,6 +3,7 @@ package sigstore_test
 import (
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,7 +67,9 @@ func TestIdentitiesThatAreTaken(t *testing.T) {
 func TestKeylessThatDoesNotHold(t *testing.T) {
 	i, other := start(t, fakesigstore.Options{}), start(t, fakesigstore.Options{})
 	bare := start(t, fakesigstore.Options{WithoutSCT: true})
-	short := start(t, fakesigstore.Options{Lifetime: time.Second})
+	var late atomic.Int64
+	clock := func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+	short := start(t, fakesigstore.Options{Lifetime: time.Minute, Now: clock})
 	good := signed(t, keyless(t, options(t, i)))
 	of := func(i *fakesigstore.Instance, w fakesigstore.Witnesses) []byte {
 		o := options(t, i)
@@ -125,14 +128,16 @@ func TestKeylessThatDoesNotHold(t *testing.T) {
 	}
 	// A certificate that is over is good for what was signed while it was valid, and for nothing else.
 	o := options(t, short)
-	o.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+	// The clock of who signs stands still: it takes the certificate for a new one.
+	issued := clock()
+	o.Now = func() time.Time { return issued.Add(-time.Hour) }
 	k := keyless(t, o)
 	early := signed(t, k)
-	time.Sleep(1100 * time.Millisecond)
+	late.Store(int64(3 * time.Minute))
 	if _, err := (sigstore.Verifier{}).Verify(t.Context(), early, signtest.Digest(1), []v1alpha1.Signer{k.Public()}); err != nil {
 		t.Errorf("signed in time: %v", err)
 	}
-	if _, err := k.Sign(t.Context(), signtest.Statement(signtest.Digest(1))); !fault.Is(err, fault.Unreachable) || !strings.Contains(err.Error(), "the certificate was valid from") {
+	if _, err := k.Sign(t.Context(), signtest.Statement(signtest.Digest(1))); !fault.Is(err, fault.Unreachable) || !strings.Contains(err.Error(), "integrated time outside certificate validity (the certificate was valid from") {
 		t.Errorf("signed too late: %v", err)
 	}
 }
