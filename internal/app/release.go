@@ -82,6 +82,11 @@ func (a *App) Releases(ctx context.Context, service string) ([]release.Entry, er
 	return release.List(ctx, a.registry(), a.o.Registry, service)
 }
 
+// Predecessor is the release before a release in its repository, nil for the first.
+func (a *App) Predecessor(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef) (*release.Entry, error) {
+	return release.Predecessor(ctx, a.registry(), rel, ref)
+}
+
 // Parts lists what a release is made of; with verify everything is read and compared with its digest, else what refers to it is listed.
 func (a *App) Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error) {
 	if verify {

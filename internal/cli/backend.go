@@ -31,6 +31,8 @@ type Backend interface {
 	Promote(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
 	// Releases lists the releases of a service, the highest version first.
 	Releases(ctx context.Context, service string) ([]release.Entry, error)
+	// Predecessor is the release before a release in its repository, nil for the first.
+	Predecessor(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef) (*release.Entry, error)
 	// Parts lists what a release is made of and what refers to it; with verify everything is read and compared with its digest.
 	Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error)
 	// Open connects to an environment's cluster and verifies which one it is.

@@ -90,7 +90,7 @@ func (d releaseList) text(w io.Writer) {
 		if !e.Time.IsZero() {
 			at = e.Time.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", e.Version, e.Digest, orDefault(fmt.Sprintf("%.10s", e.Commit), "-"), at)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", e.Version, e.Digest, orDefault(short(e.Commit), "-"), at)
 	}
 	_ = table.Flush()
 }
@@ -103,6 +103,8 @@ type releaseContents struct {
 	Parts        []release.Part                  `json:"parts"`
 	// Scans are what the images' scans found when the release was first made.
 	Scans map[string]v1alpha1.ScanSummary `json:"scans,omitempty"`
+	// Since is the release before it: the commits between the two are new. Left out for the first.
+	Since *release.Entry `json:"since,omitempty"`
 }
 
 // releaseVerdict is the result of `sluice release verify`.
@@ -144,16 +146,21 @@ func newReleaseShow(inv *invocation) *cobra.Command {
 	var registry string
 	cmd := &cobra.Command{
 		Use: "show RELEASE", Short: "Show what a release is made of", Args: oneArg("RELEASE", true),
-		Long: describe(`Show a release: images and chart by digest, commit, results of tests and scans, environments with their strategies, the types of what
-refers to each part (signatures, bills of materials, provenance), and who the signatures say that they are by. Only verify --env proves that.`, 0, 1, 2, 8, 130),
+		Long: describe(`Show a release: images and chart by digest, commit, the range of commits since the release before it, results of tests and scans,
+environments with their strategies, the types of what refers to each part (signatures, bills of materials, provenance), and who the
+signatures say that they are by. Only verify --env proves that.`, 0, 1, 2, 8, 130),
 		Example: `  sluice release show calculator:1.4.0
   sluice release show registry.example.com/prod/delivery:1.0.2 -o yaml`,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
-			rel, ref, parts, err := inv.contents(cmd.Context(), args[0], registry, false)
+			var since *release.Entry
+			rel, ref, parts, err := inv.contents(cmd.Context(), args[0], registry, false, func(b Backend, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef) (err error) {
+				since, err = b.Predecessor(cmd.Context(), rel, ref)
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			doc := releaseContents{releaseDocument: *describeRelease(app.Built{Release: rel, Ref: ref}), Environments: rel.Environments, Parts: parts, Scans: rel.Scans}
+			doc := releaseContents{Since: since, releaseDocument: *describeRelease(app.Built{Release: rel, Ref: ref}), Environments: rel.Environments, Parts: parts, Scans: rel.Scans}
 			doc.Kind = "Release"
 			return inv.emit(doc, doc.text)
 		}),
@@ -170,6 +177,9 @@ func (d releaseContents) text(w io.Writer) {
 			dirty = ", with uncommitted changes"
 		}
 		fmt.Fprintf(w, "commit %s of %s%s\n", d.Source.Commit, d.Source.Time.UTC().Format(time.RFC3339), dirty)
+	}
+	if d.Since != nil && d.Since.Commit != "" && d.Source.Commit != "" {
+		fmt.Fprintf(w, "commits %s..%s since %s\n", short(d.Since.Commit), short(d.Source.Commit), d.Since.Version)
 	}
 	for _, part := range d.Parts {
 		fmt.Fprintf(w, "%s  %s\n", part.Name, part.Ref)
@@ -198,6 +208,9 @@ func (d releaseContents) text(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 }
+
+// short is a commit as people write it.
+func short(commit string) string { return fmt.Sprintf("%.10s", commit) }
 
 // strategyOf is the key of the strategy that is set.
 func strategyOf(s v1alpha1.Strategy) string {

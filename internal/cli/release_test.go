@@ -34,6 +34,23 @@ func TestReleaseListShowAndVerify(t *testing.T) {
 	}
 }
 
+func TestReleaseShowSaysWhatIsNew(t *testing.T) {
+	w := newWorld(t)
+	for version, commit := range map[string]string{"1.1.0": strings.Repeat("a", 40), "1.2.0": strings.Repeat("b", 40)} {
+		w.must(0, "build", "--version", version)
+		w.releases["calculator:"+version].Source.Commit = commit
+	}
+	if out := w.must(0, "release", "show", "calculator:1.2.0").stdout; !strings.Contains(out, "commits aaaaaaaaaa..bbbbbbbbbb since 1.1.0\n") {
+		t.Errorf("it says\n%s", out)
+	}
+	if doc := decode[releaseContents](t, w.must(0, "release", "show", "calculator:1.2.0", "-o", "json").stdout); doc.Since == nil || doc.Since.Commit != strings.Repeat("a", 40) {
+		t.Errorf("the release before is %+v", doc.Since)
+	}
+	if out := w.must(0, "release", "show", "calculator:1.1.0").stdout; strings.Contains(out, "since") {
+		t.Errorf("of the first it says\n%s", out)
+	}
+}
+
 func TestReleaseVerifyNamesWhatIsBroken(t *testing.T) {
 	w := newWorld(t)
 	w.must(0, "build", "--version", "1.2.0")

@@ -267,6 +267,16 @@ func (b *backend) Releases(_ context.Context, service string) ([]release.Entry, 
 	return entries, nil
 }
 
+// Predecessor is the release before a release: the highest of the versions that sort below it as texts.
+func (b *backend) Predecessor(_ context.Context, rel *v1alpha1.Release, _ v1alpha1.ReleaseRef) (found *release.Entry, err error) {
+	for _, other := range b.releases {
+		if other.Service == rel.Service && other.Version < rel.Version && (found == nil || found.Version < other.Version) {
+			found = &release.Entry{Version: other.Version, Commit: other.Source.Commit}
+		}
+	}
+	return found, nil
+}
+
 func (b *backend) Parts(_ context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error) {
 	part := release.Part{Name: "release", Ref: ref.Ref, Referrers: map[string]int{"application/vnd.example.seal": 2}, Signers: []string{"job (issuer https://ci.example)"}}
 	if verify {

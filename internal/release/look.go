@@ -32,13 +32,57 @@ type Catalog interface {
 // List lists the releases of a service below a prefix, the highest version first; a service that was never built has none.
 func List(ctx context.Context, c Catalog, prefix, service string) ([]Entry, error) {
 	repository := releaseRepository(strings.TrimSuffix(prefix, "/"), service)
-	tags, err := c.Tags(ctx, repository)
+	versions, err := versionsIn(ctx, c, repository)
 	if err != nil {
 		return nil, err
 	}
-	type version struct {
-		*semver.Version
-		tag string
+	entries := []Entry{}
+	for _, v := range versions {
+		e, err := v.entry(ctx, c, repository)
+		if err != nil {
+			return nil, err
+		}
+		if e != nil {
+			entries = append(entries, *e)
+		}
+	}
+	return entries, nil
+}
+
+// Predecessor is the release before a release in the repository that holds it: the highest lower version; for one that is no pre-release,
+// the highest that is none either. It is nil for the first. What lies between the commits of the two is new.
+func Predecessor(ctx context.Context, c Catalog, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef) (*Entry, error) {
+	this, err := semver.StrictNewVersion(rel.Version)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "look for the release before "+rel.Version, "%w", err)
+	}
+	repository, _, _ := strings.Cut(ref.Ref, "@")
+	versions, err := versionsIn(ctx, c, repository)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		if !v.LessThan(this) || this.Prerelease() == "" && v.Prerelease() != "" {
+			continue
+		}
+		if e, err := v.entry(ctx, c, repository); e != nil || err != nil {
+			return e, err
+		}
+	}
+	return nil, nil
+}
+
+// version is a tag that is one.
+type version struct {
+	*semver.Version
+	tag string
+}
+
+// versionsIn are the versions that a repository has tags for, the highest first.
+func versionsIn(ctx context.Context, c Catalog, repository string) ([]version, error) {
+	tags, err := c.Tags(ctx, repository)
+	if err != nil {
+		return nil, err
 	}
 	var versions []version
 	for _, tag := range tags {
@@ -48,25 +92,26 @@ func List(ctx context.Context, c Catalog, prefix, service string) ([]Entry, erro
 		}
 	}
 	slices.SortFunc(versions, func(a, b version) int { return b.Compare(a.Version) })
-	entries := []Entry{}
-	for _, v := range versions {
-		d, err := c.Describe(ctx, repository+":"+v.tag)
-		if fault.Is(err, fault.NotFound) {
-			continue // deleted since the tags were listed
-		}
-		if err != nil {
-			return nil, err
-		}
-		if d.Type != ArtifactType {
-			continue
-		}
-		e := Entry{Version: v.String(), Ref: d.Ref, Digest: digestOf(d.Ref), Commit: d.Annotations[revisionAnnotation]}
-		if at, err := time.Parse(time.RFC3339, d.Annotations[createdAnnotation]); err == nil {
-			e.Time = at
-		}
-		entries = append(entries, e)
+	return versions, nil
+}
+
+// entry is what lies under the tag; nil where that is no release, or was deleted since the tags were listed.
+func (v version) entry(ctx context.Context, c Catalog, repository string) (*Entry, error) {
+	d, err := c.Describe(ctx, repository+":"+v.tag)
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil
 	}
-	return entries, nil
+	if err != nil {
+		return nil, err
+	}
+	if d.Type != ArtifactType {
+		return nil, nil
+	}
+	e := &Entry{Version: v.String(), Ref: d.Ref, Digest: digestOf(d.Ref), Commit: d.Annotations[revisionAnnotation]}
+	if at, err := time.Parse(time.RFC3339, d.Annotations[createdAnnotation]); err == nil {
+		e.Time = at
+	}
+	return e, nil
 }
 
 // Part is the release artifact itself, its chart or one of its images.

@@ -147,6 +147,32 @@ func TestListSortsByVersionAndKnowsTheSource(t *testing.T) {
 	}
 }
 
+func TestPredecessor(t *testing.T) {
+	reg := &registrytest.Memory{}
+	made := map[string]v1alpha1.ReleaseRef{}
+	for _, version := range []string{"1.9.0", "1.10.0-rc.1", "1.10.0-rc.2", "1.10.0"} {
+		_, made[version] = madeIn(t, reg, version)
+	}
+	if _, err := reg.Push(t.Context(), registrytest.Sample("no release"), prefix+"/shop", "1.9.5"); err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[string]string{"1.10.0": "1.9.0", "1.10.0-rc.2": "1.10.0-rc.1", "1.10.0-rc.1": "1.9.0", "1.9.0": ""} {
+		got, err := release.Predecessor(t.Context(), reg, &v1alpha1.Release{Version: version}, made[version])
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", version, err)
+		case got == nil && want != "", got != nil && got.Version != want:
+			t.Errorf("before %s comes %+v, want %q", version, got, want)
+		case got != nil && got.Commit != commit:
+			t.Errorf("before %s: the commit is %q", version, got.Commit)
+		}
+	}
+	reg.Fail = func(string, string) error { return fault.New(fault.Unreachable, "", "connection refused") }
+	if _, err := release.Predecessor(t.Context(), reg, &v1alpha1.Release{Version: "1.10.0"}, made["1.10.0"]); !fault.Is(err, fault.Unreachable) {
+		t.Errorf("a registry that is away gives %v", err)
+	}
+}
+
 func slicesWithout(s []string, v string) (out []string) {
 	for _, e := range s {
 		if e != v {
