@@ -71,7 +71,7 @@ func (e *each) ended(i int, ctx context.Context, ask func(context.Context, int) 
 		err = e.all
 	case errors.As(err, &w):
 		if e.all == nil {
-			e.all = w.error
+			e.all = err
 		}
 		err = e.all
 		e.stop()
