@@ -20,9 +20,6 @@ func (s *Store) failure(err error, name, version string) error {
 	if err == nil {
 		return nil
 	}
-	unreachable := func(format string, args ...any) *fault.Error {
-		return fault.New(fault.Unreachable, "", format, args...)
-	}
 	var noToken *unknown
 	var noAnswer *lost
 	if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &noAnswer) && !errors.As(err, &noToken) {
@@ -49,13 +46,17 @@ func (s *Store) failure(err error, name, version string) error {
 	}
 }
 
+func unreachable(format string, args ...any) *fault.Error {
+	return fault.New(fault.Unreachable, "", format, args...)
+}
+
 func later(after time.Duration, err error) error {
 	return &variables.Later{After: after, Err: variables.Wide(err)}
 }
 
 // stranger says that something else answers in the vault's place.
 func (s *Store) stranger() error {
-	return variables.Wide(fault.New(fault.Unreachable, "", "https://%s does not answer as a Key Vault does", s.host).
+	return variables.Wide(unreachable("https://%s does not answer as a Key Vault does", s.host).
 		WithHint("check the vault's URL, and whether a proxy or a sign-in page answers in its place: curl -i https://%s/secrets?api-version=7.4", s.host))
 }
 
@@ -83,9 +84,6 @@ func refusalOf(answer *azcore.ResponseError) (refusal, bool) {
 }
 
 func (s *Store) answered(answer *azcore.ResponseError, name, version string) error {
-	unreachable := func(format string, args ...any) *fault.Error {
-		return fault.New(fault.Unreachable, "", format, args...)
-	}
 	said, vault := refusalOf(answer)
 	var after time.Duration
 	if answer.RawResponse != nil {
@@ -121,9 +119,6 @@ func (s *Store) forbidden(said refusal, name, version string) error {
 			return m[1]
 		}
 		return otherwise
-	}
-	unreachable := func(format string, args ...any) *fault.Error {
-		return fault.New(fault.Unreachable, "", format, args...)
 	}
 	who := first(`oid=([0-9a-fA-F-]{36})`, "OBJECT-ID")
 	role := "az role assignment create --role 'Key Vault Secrets User' --assignee-object-id " + who + " --scope " +
