@@ -57,7 +57,7 @@ type VariableStore struct {
 	Kubernetes *SecretStore `json:"kubernetes,omitempty"`
 }
 
-// VaultStore is a secret of a key/value engine of HashiCorp Vault or OpenBao; its keys are the variables.
+// VaultStore is a secret of a key/value engine of HashiCorp Vault or OpenBao whose keys are the variables; with `key`, a folder of secrets, one for each variable.
 type VaultStore struct {
 	// Address is the server's URL, for example https://vault.example.com:8200.
 	Address string `json:"address"`
@@ -65,6 +65,8 @@ type VaultStore struct {
 	Mount string `json:"mount,omitempty"`
 	// Path of the secret below the mount, for example calculator/prod.
 	Path string `json:"path"`
+	// Key makes each variable a secret of its own below the path, so that each has versions of its own: it is the key in that secret which holds the content, for example value. Default: the path is one secret, its keys are the variables, and a new version of it is a new one of all of them.
+	Key string `json:"key,omitempty"`
 	// Version of the engine: 1 or 2. Only 2 keeps earlier versions. Default: 2.
 	Version int `json:"version,omitempty"`
 	// Auth says how to log in. Default: with the token in $VAULT_TOKEN, then the one that `vault login` left in ~/.vault-token.
@@ -119,8 +121,10 @@ type VaultAppRole struct {
 type VaultJWT struct {
 	// Role of Vault that the token's bearer takes.
 	Role string `json:"role"`
-	// Token is the signed token.
-	Token VaultCredential `json:"token"`
+	// Token is the signed token. Default: the one that GitHub Actions or Azure Pipelines gives to the job that sluice runs in.
+	Token *VaultCredential `json:"token,omitempty"`
+	// Audience is for whom GitHub Actions is asked to issue the token. Default: GitHub's, the URL of the repository's owner. Azure Pipelines always issues for api://AzureADTokenExchange.
+	Audience string `json:"audience,omitempty"`
 	// Mount of the login. Default: jwt.
 	Mount string `json:"mount,omitempty"`
 }

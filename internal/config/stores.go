@@ -54,6 +54,9 @@ func (v *validator) vault(path string, s v1alpha1.VaultStore) {
 			v.report(here, "", "%q is empty, or begins or ends with a /", text)
 		}
 	}
+	if here := child(path, "key"); v.positions.has(here) && s.Key == "" {
+		v.report(here, "", "is empty")
+	}
 	if here := child(path, "version"); v.positions.has(here) && s.Version != 1 && s.Version != 2 {
 		v.report(here, "known: 1, 2", "%d is no version of the key/value engine", s.Version)
 	}
@@ -69,7 +72,11 @@ func (v *validator) vault(path string, s v1alpha1.VaultStore) {
 		v.vaultCredential(child(child(auth, "appRole"), "secretID"), &r.SecretID)
 	}
 	if j := s.Auth.JWT; j != nil {
-		v.vaultCredential(child(child(auth, "jwt"), "token"), &j.Token)
+		here := child(auth, "jwt")
+		v.vaultCredential(child(here, "token"), j.Token)
+		if at := child(here, "audience"); v.positions.has(at) && j.Token != nil {
+			v.report(at, "remove it, or token", "nobody is asked for a token where one is given")
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func TestVariableDefaults(t *testing.T) {
 	stores := map[string]*v1alpha1.VariableStore{
 		"dev": {Kubernetes: &v1alpha1.SecretStore{Secret: "app", Namespace: "calculator-dev"}},
 		"prod": {Vault: &v1alpha1.VaultStore{Address: "https://v.example.com", Mount: "secret", Path: "app/prod", Version: 2,
-			Auth: &v1alpha1.VaultAuth{JWT: &v1alpha1.VaultJWT{Role: "ci", Mount: "jwt", Token: v1alpha1.VaultCredential{Env: "ID_TOKEN"}}}}},
+			Auth: &v1alpha1.VaultAuth{JWT: &v1alpha1.VaultJWT{Role: "ci", Mount: "jwt", Token: &v1alpha1.VaultCredential{Env: "ID_TOKEN"}}}}},
 	}
 	for name, store := range stores {
 		if diff := cmp.Diff(store, f.Project.Environments[name].Variables); diff != "" {
@@ -150,8 +150,11 @@ func TestProblemsOfVariables(t *testing.T) {
 			"31:76: environments.prod.variables.vault.auth.token.env: is no name of an environment variable; write the variable's name, and its content where sluice runs",
 		}},
 		"two ways to log in": {"", "    variables: {vault: {address: 'https://v', path: a, auth: {token: {env: A}, jwt: {role: a}}}}\n", inSOPS, []string{
-			"21:80: environments.dev.variables.vault.auth.jwt.token: is missing",
 			"21:80: environments.dev.variables.vault.auth: has token and jwt, and needs exactly one of them; remove all but one"}},
+		"a vault's token": {"", "    variables: {vault: {address: 'https://v', path: a, key: '', auth: {jwt: {role: a, token: {env: A}, audience: v}}}}\n", "    variables: {vault: {address: 'https://v', path: a, auth: {jwt: {}}}}\n", []string{
+			"21:61: environments.dev.variables.vault.key: is empty",
+			"21:114: environments.dev.variables.vault.auth.jwt.audience: nobody is asked for a token where one is given; remove it, or token",
+			"31:63: environments.prod.variables.vault.auth.jwt.role: is missing"}},
 		"a Secret": {"", "    variables: {kubernetes: {secret: My_Secret, namespace: a.b}}\n", "    variables: {kubernetes: {}}\n", []string{
 			`21:38: environments.dev.variables.kubernetes.secret: "My_Secret" is no name of a Kubernetes Secret: lower-case letters, digits, hyphens and dots are allowed`,
 			`21:60: environments.dev.variables.kubernetes.namespace: "a.b" is no DNS label: lower-case letters, digits and hyphens are allowed, and it begins and ends with a letter or digit`,

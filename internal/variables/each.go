@@ -3,6 +3,7 @@ package variables
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -79,8 +80,8 @@ func (e *each) ended(i int, ctx context.Context, ask func(context.Context, int) 
 	e.errs[i] = err
 }
 
-// Problems gives errors the names of the variables that they concern: names[i] lists those of errs[i]. What is the same is said once.
-func Problems(names [][]string, errs []error) []error {
+// Problems gives errors the names of the variables that were asked for: errs[i] is that of queries[i]. What is the same is said once.
+func Problems(queries []Query, errs []error) []error {
 	type told struct {
 		err   error
 		names []string
@@ -96,7 +97,9 @@ func Problems(names [][]string, errs []error) []error {
 			known[text] = &told{err: err}
 			order = append(order, known[text])
 		}
-		known[text].names = append(known[text].names, names[i]...)
+		if t := known[text]; !slices.Contains(t.names, queries[i].Name) {
+			t.names = append(t.names, queries[i].Name)
+		}
 	}
 	var problems []error
 	for _, t := range order {

@@ -95,13 +95,13 @@ func TestEachIsInterrupted(t *testing.T) {
 
 func TestProblemsSayOnceWhatIsTheSame(t *testing.T) {
 	down := fault.New(fault.Unreachable, "", "down").WithHint("start it")
-	problems := variables.Problems([][]string{{"a"}, {"b"}, {"c", "d"}, {"e"}},
-		[]error{down, nil, fault.New(fault.Unreachable, "", "down").WithHint("start it"), fault.New(fault.NotFound, "", "missing")})
+	problems := variables.Problems([]variables.Query{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "c", Version: "1"}, {Name: "e"}},
+		[]error{down, nil, down, fault.New(fault.Unreachable, "", "down").WithHint("start it"), fault.New(fault.NotFound, "", "missing")})
 	var got []string
 	for _, p := range problems {
 		got = append(got, fmt.Sprint(fault.KindOf(p), "|", p, "|", fault.HintOf(p)))
 	}
-	want := []string{"unreachable|variables a, c, d: down|start it", "notFound|variable e: missing|"}
+	want := []string{"unreachable|variables a, c: down|start it", "notFound|variable e: missing|"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -3,7 +3,6 @@ package keyvault
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -111,33 +110,30 @@ type question struct {
 
 // Resolve reads each secret once. Key Vault has no request for several of them.
 func (s *Store) Resolve(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
-	questions, problems := questionsOf(queries)
+	questions, errs := questionsOf(queries)
 	answers := make([]variables.Variable, len(queries))
-	names := make([][]string, len(questions))
-	for i, q := range questions {
-		for _, at := range q.queries {
-			names[i] = append(names[i], queries[at].Name)
-		}
-	}
-	errs := variables.Each(ctx, len(questions), func(ctx context.Context, i int) error {
+	failures := variables.Each(ctx, len(questions), func(ctx context.Context, i int) error {
 		found, err := s.read(ctx, questions[i].name, questions[i].version)
-		if err != nil {
-			return err
-		}
 		for _, at := range questions[i].queries {
 			answers[at] = found
 			answers[at].Name = queries[at].Name
 		}
-		return nil
+		return err
 	})
-	if err := variables.Failed(s, append(problems, variables.Problems(names, errs)...)); err != nil {
+	for i, q := range questions {
+		for _, at := range q.queries {
+			errs[at] = failures[i]
+		}
+	}
+	if err := variables.Failed(s, variables.Problems(queries, errs)); err != nil {
 		return nil, err
 	}
 	return answers, nil
 }
 
-// questionsOf says what to ask, and what cannot be asked.
-func questionsOf(queries []variables.Query) (questions []*question, problems []error) {
+// questionsOf says what to ask, and of each query that cannot be asked why.
+func questionsOf(queries []variables.Query) (questions []*question, errs []error) {
+	errs = make([]error, len(queries))
 	type key struct{ name, version string }
 	known := map[key]*question{}
 	owner := map[string]string{} // Key Vault takes db and DB for the same
@@ -146,12 +142,12 @@ func questionsOf(queries []variables.Query) (questions []*question, problems []e
 		folded := strings.ToLower(name)
 		switch other, taken := owner[folded]; {
 		case !regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`).MatchString(name):
-			problems = append(problems, variables.Problem(fault.Usage, q.Name, "give it a name of letters, digits and hyphens in the store with `name:`",
-				"Key Vault takes no such name: it has up to 127 letters, digits and hyphens (an underscore becomes a hyphen)"))
+			errs[i] = fault.New(fault.Usage, "", "Key Vault takes no such name: it has up to 127 letters, digits and hyphens (an underscore becomes a hyphen)").
+				WithHint("give it a name of letters, digits and hyphens in the store with `name:`")
 			continue
 		case taken && other != q.Name:
-			problems = append(problems, variables.Problem(fault.Usage, q.Name, fmt.Sprintf("give one of %s and %s another name in the store with `name:`", other, q.Name),
-				"in Key Vault it is the same secret as variable %s: %s", other, name))
+			errs[i] = fault.New(fault.Usage, "", "in Key Vault it is the same secret as variable %s: %s", other, name).
+				WithHint("give one of %s and %s another name in the store with `name:`", other, q.Name)
 			continue
 		}
 		owner[folded] = q.Name
@@ -162,7 +158,7 @@ func questionsOf(queries []variables.Query) (questions []*question, problems []e
 		}
 		known[k].queries = append(known[k].queries, i)
 	}
-	return questions, problems
+	return questions, errs
 }
 
 // SecretName is what a variable is called in a Key Vault, whose names have no underscores: DB_PASSWORD is the secret DB-PASSWORD.
