@@ -4,18 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"maps"
-	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"golang.org/x/crypto/argon2"
 
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables"
@@ -27,53 +20,81 @@ const expiresKey = "expires"
 // secret is one version of one secret of the engine.
 type secret struct {
 	path    string
-	version string
+	version int64 // 0 where the engine counts none
 	expires time.Time
 	held    map[string]json.RawMessage
 }
 
+func (f *secret) String() string {
+	if f.version == 0 {
+		return "secret " + f.path
+	}
+	return "secret " + f.path + ", version " + strconv.FormatInt(f.version, 10) + ","
+}
+
+// keyOf is the key in a secret that holds a variable.
+func (s *Store) keyOf(name string) string { return cmp.Or(s.at.Key, name) }
+
 // pick takes a variable out of a secret.
-func (s *Store) pick(found *secret, q variables.Query) (variables.Variable, error) {
-	key := cmp.Or(s.at.Key, q.Name)
+func (s *Store) pick(found *secret, name string) (variables.Variable, error) {
+	key := s.keyOf(name)
 	content, ok := found.held[key]
 	var text string
 	switch {
-	case !ok && q.Version != "" && s.at.Key == "":
-		return variables.Variable{}, fault.New(fault.Refused, "", "version %s %w: secret %s did not hold it", q.Version, variables.ErrGone, found.path).
-			WithHint("take the current version: %s", s.cli("get", found.path))
 	case !ok || bytes.Equal(content, []byte("null")):
-		return variables.Variable{}, fault.New(fault.NotFound, "", "secret %s, version %s, has no key %s", found.path, found.version, key).
+		return variables.Variable{}, fault.New(fault.NotFound, "", "%s has no key %s", found, key).
 			WithHint("add it: %s %s=@FILE", s.cli("patch", found.path), key)
 	case json.Unmarshal(content, &text) != nil:
 		text = string(content) // a number, a boolean, or JSON: as it was written
 	}
-	return variables.Variable{Name: q.Name, Version: found.version, Value: variables.NewValue(text), Expires: found.expires}, nil
+	version := strconv.FormatInt(found.version, 10)
+	if !s.counts() {
+		version = s.fingerprint(found.path, key, content)
+	}
+	return variables.Variable{Name: name, Version: version, Value: variables.NewValue(text), Expires: found.expires}, nil
 }
 
-// read asks for a secret.
+// read asks for a secret whose versions the engine counts.
 func (s *Store) read(ctx context.Context, path, version string) (*secret, error) {
-	if s.at.Version == 1 {
-		return s.readFirst(ctx, path, version)
+	if version == "" {
+		return s.latest(ctx, path)
 	}
-	if version != "" && !isVersion(version) {
+	if !isVersion(version) {
 		return nil, s.gone(path, version, "")
 	}
-	parameters := url.Values{}
-	if version != "" {
-		parameters.Set("version", version)
+	found, err := s.numbered(ctx, path, version)
+	if !errors.Is(err, errNothing) {
+		return found, err
 	}
-	found, err := s.ask(ctx, path, parameters)
-	if errors.Is(err, errNothing) && version != "" {
-		// The engine says the same of a secret that does not exist and of a version. What the current one answers tells them apart.
-		if _, current := s.ask(ctx, path, nil); current == nil {
-			return nil, s.gone(path, version, "")
-		} else if !errors.Is(current, errNothing) {
-			return nil, current
-		}
+	// The engine says the same of a secret that does not exist and of a version. What the current one answers tells them apart.
+	if _, err := s.latest(ctx, path); err != nil && !errors.Is(err, variables.ErrGone) {
+		return nil, err
 	}
+	return nil, s.gone(path, version, "")
+}
+
+// latest is the current version. It comes with an error of variables.ErrGone where it was deleted, if need be.
+func (s *Store) latest(ctx context.Context, path string) (*secret, error) {
+	found, err := s.ask(ctx, path, nil)
 	if errors.Is(err, errNothing) {
 		return nil, s.nothing(ctx, path)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if s.at.Version == 2 {
+		return s.kept(found, path)
+	}
+	var held map[string]json.RawMessage
+	if json.Unmarshal(found.Data, &held) != nil || held == nil {
+		return nil, s.stranger()
+	}
+	return &secret{path: path, held: held}, nil
+}
+
+// numbered fails with errNothing where the engine has no such version.
+func (s *Store) numbered(ctx context.Context, path, version string) (*secret, error) {
+	found, err := s.ask(ctx, path, url.Values{"version": {version}})
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +139,9 @@ func (s *Store) kept(found answer, path string) (*secret, error) {
 	now := s.o.Clock.Now()
 	switch {
 	case m.Destroyed:
-		return nil, s.gone(path, version, ": it was destroyed")
+		return &secret{path: path, version: m.Version}, s.gone(path, version, ": it was destroyed")
 	case !deleted.IsZero() && !now.Before(deleted):
-		return nil, s.gone(path, version, ": it was deleted on "+deleted.UTC().Format(time.RFC3339))
+		return &secret{path: path, version: m.Version}, s.gone(path, version, ": it was deleted on "+deleted.UTC().Format(time.RFC3339))
 	case data.Data == nil:
 		return nil, s.stranger()
 	}
@@ -136,7 +157,7 @@ func (s *Store) kept(found answer, path string) (*secret, error) {
 	if !deleted.IsZero() && (expires.IsZero() || deleted.Before(expires)) {
 		expires = deleted // it is set when the version is written, where the engine deletes versions by age
 	}
-	return &secret{path: path, version: version, expires: expires, held: data.Data}, nil
+	return &secret{path: path, version: m.Version, expires: expires, held: data.Data}, nil
 }
 
 // expiry reads a time, or a day: the first moment that no longer counts.
@@ -156,78 +177,4 @@ func (s *Store) gone(path, version, why string) error {
 		cure = "bring it back, where it was not destroyed: " + s.cli("undelete", path, "-versions="+version) + "; or put a new one: " + s.cli("put", path) + " KEY=@FILE"
 	}
 	return fault.New(fault.Refused, "", "version %s of secret %s %w%s", version, path, variables.ErrGone, why).WithHint("%s", cure)
-}
-
-// readFirst reads version 1 of the engine, which counts no versions and keeps none.
-func (s *Store) readFirst(ctx context.Context, path, version string) (*secret, error) {
-	found, err := s.ask(ctx, path, nil)
-	if errors.Is(err, errNothing) {
-		return nil, s.nothing(ctx, path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var held map[string]json.RawMessage
-	if json.Unmarshal(found.Data, &held) != nil || held == nil {
-		return nil, s.stranger()
-	}
-	now := s.fingerprint(path, held)
-	if version != "" && version != now {
-		return nil, fault.New(fault.Refused, "", "version %s of secret %s %w: version 1 of the engine keeps the latest only, now %s", version, path, variables.ErrGone, now).
-			WithHint("take the current one with `onRollback: current`, or let the engine keep versions: vault kv enable-versioning %s, and `version: 2`", s.at.Mount)
-	}
-	return &secret{path: path, version: now, held: held}, nil
-}
-
-// fingerprint stands for a version where the engine counts none. There is no key that others who deploy would share, so it is made
-// slow: whoever reads a record must spend 19 MiB and two rounds of Argon2id on each guess at the whole secret.
-func (s *Store) fingerprint(path string, held map[string]json.RawMessage) string {
-	var all bytes.Buffer
-	for _, key := range slices.Sorted(maps.Keys(held)) {
-		// Two lengths before two texts: no other secret is written the same.
-		all.WriteString(strconv.Itoa(len(key)) + " " + strconv.Itoa(len(held[key])) + " " + key)
-		all.Write(held[key])
-	}
-	salt := strings.Join([]string{"sluice variables v1", s.at.Namespace, s.at.Mount, path}, "\x00")
-	return base64.RawURLEncoding.EncodeToString(argon2.IDKey(all.Bytes(), []byte(salt), 2, 19<<10, 1, 18))
-}
-
-// place is where the API has a secret.
-func (s *Store) place(path string) string {
-	if s.at.Version == 1 {
-		return s.at.Mount + "/" + path
-	}
-	return s.at.Mount + "/data/" + path
-}
-
-// nothing finds out why there is nothing where the secret should be: who may read a secret may also ask for what is mounted there.
-func (s *Store) nothing(ctx context.Context, path string) error {
-	var mount struct {
-		Type    string `json:"type"`
-		Options struct {
-			Version string `json:"version"`
-		} `json:"options"`
-	}
-	found, err := s.get(ctx, "sys/internal/ui/mounts/"+s.at.Mount, nil)
-	switch {
-	case fault.Is(err, fault.Unreachable) && statusOf(err) == http.StatusForbidden:
-		return variables.Wide(fault.New(fault.NotFound, "", "nothing is mounted at %s%s", s.at.Mount, s.within()).
-			WithHint("look for it: vault secrets list%s; and write it as `mount`", s.option()))
-	case err != nil && !errors.Is(err, errNothing):
-		return err
-	case err != nil || json.Unmarshal(found.Data, &mount) != nil:
-		mount.Type = "kv" // an older server: what it does not say is not concluded from
-		mount.Options.Version = strconv.Itoa(s.at.Version)
-	}
-	version := cmp.Or(mount.Options.Version, "1")
-	switch {
-	case mount.Type != "kv" && mount.Type != "generic":
-		return variables.Wide(fault.New(fault.Usage, "", "what is mounted at %s is an engine for %s, and none for keys and values", s.at.Mount, mount.Type).
-			WithHint("look for it: vault secrets list%s; and write it as `mount`", s.option()))
-	case version != strconv.Itoa(s.at.Version):
-		return variables.Wide(fault.New(fault.Usage, "", "the engine at %s is of version %s, and not %d", s.at.Mount, version, s.at.Version).
-			WithHint("write `version: %s`", version))
-	}
-	return fault.New(fault.NotFound, "", "there is no secret %s at %s%s", path, s.at.Mount, s.within()).
-		WithHint("put it there: %s %s=@FILE", s.cli("put", path), cmp.Or(s.at.Key, "KEY"))
 }

@@ -139,36 +139,32 @@ func (s *Store) String() string {
 	return "Vault " + s.at.Address + ", " + place
 }
 
-// Resolve reads each secret once in each version that is asked for.
+// group are the queries that one secret answers.
+type group struct {
+	path, version string
+	queries       []int
+}
+
+// Resolve reads each secret once; earlier versions are read only where one is asked for.
 func (s *Store) Resolve(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
-	type key struct{ path, version string }
-	var order []key
-	asking := map[key][]int{}
-	errs := make([]error, len(queries))
-	for i, q := range queries {
-		if s.at.Key != "" && !plain(q.Name) {
-			errs[i] = fault.New(fault.Usage, "", "it cannot be the name of a secret: a part of it is empty, or dots").WithHint("give it another name in the store with `name:`")
-			continue
-		}
-		k := key{s.pathOf(q.Name), q.Version}
-		if asking[k] == nil {
-			order = append(order, k)
-		}
-		asking[k] = append(asking[k], i)
-	}
+	groups, errs := s.groups(queries)
 	answers := make([]variables.Variable, len(queries))
-	failures := variables.Each(ctx, len(order), func(ctx context.Context, i int) error {
-		found, err := s.read(ctx, order[i].path, order[i].version)
+	failures := variables.Each(ctx, len(groups), func(ctx context.Context, i int) error {
+		g := groups[i]
+		if !s.counts() {
+			return s.trace(ctx, g, queries, answers, errs)
+		}
+		found, err := s.read(ctx, g.path, g.version)
 		if err != nil {
 			return err
 		}
-		for _, at := range asking[order[i]] {
-			answers[at], errs[at] = s.pick(found, queries[at])
+		for _, at := range g.queries {
+			answers[at], errs[at] = s.pick(found, queries[at].Name)
 		}
 		return nil
 	})
 	for i, err := range failures {
-		for _, at := range asking[order[i]] {
+		for _, at := range groups[i].queries {
 			if err != nil {
 				errs[at] = err
 			}
@@ -179,6 +175,33 @@ func (s *Store) Resolve(ctx context.Context, queries []variables.Query) ([]varia
 	}
 	return answers, nil
 }
+
+// groups says what to ask, and of each query that cannot be asked why.
+func (s *Store) groups(queries []variables.Query) ([]*group, []error) {
+	type key struct{ path, version string }
+	var order []*group
+	known := map[key]*group{}
+	errs := make([]error, len(queries))
+	for i, q := range queries {
+		if s.at.Key != "" && !plain(q.Name) {
+			errs[i] = fault.New(fault.Usage, "", "it cannot be the name of a secret: a part of it is empty, or dots").WithHint("give it another name in the store with `name:`")
+			continue
+		}
+		k := key{path: s.pathOf(q.Name)}
+		if s.counts() {
+			k.version = q.Version
+		}
+		if known[k] == nil {
+			known[k] = &group{path: k.path, version: k.version}
+			order = append(order, known[k])
+		}
+		known[k].queries = append(known[k].queries, i)
+	}
+	return order, errs
+}
+
+// counts says whether the engine's own count of versions is that of a variable: it is where each is a secret of its own.
+func (s *Store) counts() bool { return s.at.Version == 2 && s.at.Key != "" }
 
 // pathOf is the secret below the mount that holds a variable.
 func (s *Store) pathOf(name string) string {
