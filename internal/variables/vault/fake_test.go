@@ -98,7 +98,7 @@ func (f *fake) login(w http.ResponseWriter, mount string, body map[string]json.R
 	credential, ok := f.accepts[mount]
 	switch {
 	case !ok:
-		refuse(w, 404, fmt.Sprintf("no handler for route %q. route entry not found.", "auth/"+mount+"/login"))
+		refuse(w, 403, "permission denied")
 	case string(body["secret_id"]) != strconv.Quote(credential) && string(body["jwt"]) != strconv.Quote(credential):
 		refuse(w, 400, "invalid role or secret ID")
 	default:

@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -194,12 +193,12 @@ func (s *Store) turnedAway(err error, place string, r request) error {
 		return s.stranger()
 	}
 	why := strings.Join(strings.Fields(strings.Join(said.Errors, "; ")), " ")
-	switch {
-	case strings.Contains(why, "no handler for route"):
-		return unreachable("nobody can log in at %s%s: nothing is mounted there", strings.TrimSuffix(place, "/login"), s.within()).
-			WithHint("look for it: vault auth list%s; and write it as `mount` of `auth`", s.option())
-	case why == "" || strings.Contains(why, r.secret) || len(why) > 300:
+	if why == "" || strings.Contains(why, r.secret) || len(why) > 300 {
 		why = http.StatusText(said.StatusCode)
 	}
-	return fault.New(fault.Unreachable, "", "the login at %s%s was refused: %s", place, s.within(), why).WithHint("%s", r.cure)
+	cure := r.cure
+	if said.StatusCode != http.StatusBadRequest { // Vault says no more where nothing is mounted
+		cure = "see that the way to log in is mounted there: vault auth list" + s.option() + "; then " + cure
+	}
+	return unreachable("the login at %s%s was refused: %s", place, s.within(), why).WithHint("%s", cure)
 }
