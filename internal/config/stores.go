@@ -63,16 +63,18 @@ func (v *validator) vault(path string, s v1alpha1.VaultStore) {
 	if here := child(path, "caFile"); v.positions.has(here) {
 		v.belowProject(here, s.CAFile)
 	}
-	if s.Auth == nil {
-		return
+	if s.Auth != nil {
+		v.vaultAuth(child(path, "auth"), *s.Auth)
 	}
-	auth := child(path, "auth")
-	v.vaultCredential(child(auth, "token"), s.Auth.Token)
-	if r := s.Auth.AppRole; r != nil {
-		v.vaultCredential(child(child(auth, "appRole"), "secretID"), &r.SecretID)
+}
+
+func (v *validator) vaultAuth(path string, a v1alpha1.VaultAuth) {
+	v.vaultCredential(child(path, "token"), a.Token)
+	if r := a.AppRole; r != nil {
+		v.vaultCredential(child(child(path, "appRole"), "secretID"), &r.SecretID)
 	}
-	if j := s.Auth.JWT; j != nil {
-		here := child(auth, "jwt")
+	if j := a.JWT; j != nil {
+		here := child(path, "jwt")
 		v.vaultCredential(child(here, "token"), j.Token)
 		if at := child(here, "audience"); v.positions.has(at) && j.Token != nil {
 			v.report(at, "remove it, or token", "nobody is asked for a token where one is given")

@@ -35,7 +35,7 @@ func Each(ctx context.Context, n int, ask func(ctx context.Context, i int) error
 		room <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-room }()
-			e.ended(i, inner, ask)
+			e.one(inner, i, ask)
 		})
 		if i == 0 {
 			wait.Wait()
@@ -54,7 +54,7 @@ type each struct {
 	errs []error
 }
 
-func (e *each) ended(i int, ctx context.Context, ask func(context.Context, int) error) {
+func (e *each) one(ctx context.Context, i int, ask func(context.Context, int) error) {
 	err := ctx.Err()
 	if err == nil {
 		err = ask(ctx, i)

@@ -42,8 +42,6 @@ func (l *lost) untrusted() bool {
 	return errors.As(l.err, &certificate)
 }
 
-func (l *lost) passing() bool { return !l.unknownHost() && !l.untrusted() }
-
 // whole is a transport that gives out complete answers only, and none that the library's parser of challenges would stumble over.
 type whole struct{ next policy.Transporter }
 
