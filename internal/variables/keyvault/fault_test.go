@@ -134,9 +134,11 @@ func TestDownInTheMiddle(t *testing.T) {
 		t.Fatalf("it gave %v, %v", got, err)
 	}
 	told(t, err, []string{"Key Vault prod-vault", "V49", "does not answer"}, "check the network")
-	// Eight are under way, each asks four times, and Go's client sends each once more where a kept connection has died.
-	if seen := len(v.Seen()); seen > 20+8*4*2 {
-		t.Errorf("%d requests were sent to a vault that is down", seen)
+	// Who was under way asks again, and Go's client does by itself: what counts is that nothing else is asked for.
+	seen := v.Seen()
+	slices.Sort(seen)
+	if asked := len(slices.Compact(seen)); asked > 20+8 {
+		t.Errorf("%d secrets were asked for of a server that is down", asked)
 	}
 }
 

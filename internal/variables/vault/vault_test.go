@@ -3,6 +3,7 @@ package vault_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -276,8 +277,26 @@ func TestSettingsComeFromTheirFileAlone(t *testing.T) {
 	for name, value := range map[string]string{"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_NAMESPACE": "other", "VAULT_TOKEN": "hvs.other", "VAULT_MAX_RETRIES": "9"} {
 		t.Setenv(name, value)
 	}
-	if _, err := b.store(nil).Resolve(t.Context(), queries("a")); err != nil {
-		t.Error(err)
+	for _, namespace := range []string{"", "team/shop"} {
+		b.env["SECRET_ID"], b.fake.accepts["approle"] = "s", "s"
+		b.policy("reader", "second/data/calculator/prod")
+		b.Fault(func(_ int, r *http.Request) http.HandlerFunc {
+			if got := r.Header.Get("X-Vault-Namespace"); got != namespace {
+				t.Errorf("%s was asked of namespace %q", r.URL.Path, got)
+			}
+			if got := r.Header.Get("X-Vault-Token"); strings.HasSuffix(r.URL.Path, "/login") && got != "" {
+				t.Errorf("the login presents a token: %s", got)
+			}
+			return nil
+		})
+		_, err := b.store(func(s *v1alpha1.VaultStore) {
+			s.Namespace = namespace
+			s.Auth = &v1alpha1.VaultAuth{AppRole: &v1alpha1.VaultAppRole{RoleID: "r", SecretID: v1alpha1.VaultCredential{Env: "SECRET_ID"}, Mount: "approle"}}
+		}).Resolve(t.Context(), queries("a"))
+		if err != nil || len(b.Seen()) != 2 {
+			t.Errorf("%v after %v", err, b.Seen())
+		}
+		b.Fault(nil)
 	}
 }
 
