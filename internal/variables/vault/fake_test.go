@@ -22,6 +22,7 @@ type fake struct {
 	tokens   map[string][]string // token → policies
 	accepts  map[string]string   // mount of a login → credential
 	sealed   bool
+	removed  int  // the versions up to this one were removed for want of room
 	lives    bool // a version with a deletion time is to be deleted then, and not yet
 	count    int
 }
@@ -195,7 +196,7 @@ func (f *fake) second(w http.ResponseWriter, r *http.Request, parts []string, bo
 			n = len(held)
 		}
 		switch {
-		case n < 1 || n > len(held):
+		case n <= f.removed || n > len(held) || n < 1:
 			refuse(w, 404)
 		case held[n-1].deleted != "" && !f.lives || held[n-1].destroyed:
 			say(w, 404, map[string]any{"data": nil, "metadata": metadata(n)})

@@ -59,7 +59,7 @@ func TestFaults(t *testing.T) {
 		"an empty page":              {body(404, ""), "does not answer as Vault does", "proxy", 1},
 		"a question it does not get": {body(400, refusal), "answered 400 to the question for second/data/calculator/prod", "vault read", 1},
 		"a refusal":                  {body(403, refusal), "forbidden: the token's policies do not let it read second/data/calculator/prod", "capabilities = [\"read\"]", 1},
-		"a flood":                    {body(200, `{"data":"`+strings.Repeat("x", 17<<20)), "does not answer as Vault does", "proxy", 1},
+		"a flood":                    {body(200, `{"data":{"data":{"A":"`+strings.Repeat("x", 17<<20)+`","B":""},"metadata":{"version":1}}}`), "does not answer as Vault does", "proxy", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := startFake(t)
@@ -99,20 +99,21 @@ func told(t *testing.T, err error, says []string, cure string) {
 // What is said while logging in is repeated, but not what was sent, nor pages.
 func TestFaultsOfLogins(t *testing.T) {
 	for name, c := range map[string]struct {
-		fault http.HandlerFunc
-		says  string
+		fault    http.HandlerFunc
+		says     string
+		requests int
 	}{
-		"what was sent":        {proxy.Answer(400, `{"errors":["no such secret ID: `+canary+`"]}`), "was refused: Bad Request"},
-		"too much":             {proxy.Answer(400, `{"errors":["`+strings.Repeat("x", 301)+`"]}`), "was refused: Bad Request"},
-		"what does not fit":    {proxy.Answer(403, `{"errors":["1 error occurred:\n\t* the role is\n\tnone"]}`), "was refused: 1 error occurred: * the role is none"},
-		"a page":               {proxy.Answer(403, `<html>`+canary), "does not answer as Vault does"},
-		"a login of nobody":    {proxy.Answer(200, `{"auth":{"client_token":""}}`), "does not answer as Vault does"},
-		"nothing":              {proxy.Answer(204, ""), "does not answer as Vault does"},
-		"JSON of another form": {proxy.Answer(200, `{"auth":"`+canary+`"}`), "does not answer as Vault does"},
-		"away":                 {proxy.Answer(503, canary), "answered 503 (asked 4 times)"},
-		"throttled":            {proxy.Answer(429, `{"errors":["`+canary+`"]}`), "is throttled"},
-		"sealed":               {proxy.Answer(503, `{"errors":["Vault is sealed"]}`), "is sealed"},
-		"a connection broken":  {proxy.Reset, "does not answer"},
+		"what was sent":        {proxy.Answer(400, `{"errors":["no such secret ID: `+canary+`"]}`), "was refused: Bad Request", 1},
+		"too much":             {proxy.Answer(400, `{"errors":["`+strings.Repeat("x", 301)+`"]}`), "was refused: Bad Request", 1},
+		"what does not fit":    {proxy.Answer(403, `{"errors":["1 error occurred:\n\t* the role is\n\tnone"]}`), "was refused: 1 error occurred: * the role is none", 1},
+		"a page":               {proxy.Answer(403, `<html>`+canary), "does not answer as Vault does", 1},
+		"a login of nobody":    {proxy.Answer(200, `{"auth":{"client_token":""}}`), "does not answer as Vault does", 1},
+		"nothing":              {proxy.Answer(204, ""), "does not answer as Vault does", 1},
+		"JSON of another form": {proxy.Answer(200, `{"auth":"`+canary+`"}`), "does not answer as Vault does", 1},
+		"away":                 {proxy.Answer(503, canary), "answered 503 (asked 4 times)", 4},
+		"throttled":            {proxy.Answer(429, `{"errors":["`+canary+`"]}`), "is throttled", 4},
+		"sealed":               {proxy.Answer(503, `{"errors":["Vault is sealed"]}`), "is sealed", 1},
+		"a connection broken":  {proxy.Reset, "does not answer", 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := startFake(t)
@@ -120,10 +121,14 @@ func TestFaultsOfLogins(t *testing.T) {
 			b.Always(c.fault)
 			s := b.store(func(s *v1alpha1.VaultStore) {
 				s.Auth = &v1alpha1.VaultAuth{AppRole: &v1alpha1.VaultAppRole{RoleID: "role-id", SecretID: v1alpha1.VaultCredential{Env: "SECRET_ID"}, Mount: "approle"}}
+				s.Key = "value"
 			})
 			_, err := s.Resolve(t.Context(), queries("A", "B"))
 			if !fault.Is(err, fault.Unreachable) {
 				t.Errorf("it failed with %v", err)
+			}
+			if n := len(b.Seen()); n != c.requests {
+				t.Errorf("%d requests: %v", n, b.Seen())
 			}
 			told(t, err, []string{"variables A, B: ", c.says}, "")
 		})

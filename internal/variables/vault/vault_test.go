@@ -166,6 +166,32 @@ func TestEarlierContentsOfASharedSecret(t *testing.T) {
 	})
 }
 
+// The engine removes what it has no room for: it is looked for no longer.
+func TestVersionsThatWereRemoved(t *testing.T) {
+	each(t, func(t *testing.T, b *bed) {
+		b.put("second", "calculator/prod", "a", "0")
+		got, err := b.store(nil).Resolve(t.Context(), queries("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.fake == nil {
+			b.write("POST", "second/metadata/calculator/prod", map[string]any{"max_versions": 2})
+		}
+		for i := range 5 {
+			b.put("second", "calculator/prod", "a", fmt.Sprint(i+1))
+		}
+		if b.fake != nil {
+			b.fake.removed = 4
+		}
+		b.Fault(nil)
+		_, err = b.store(nil).Resolve(t.Context(), []variables.Query{{Name: "a", Version: got[0].Version}})
+		fails(t, err, fault.Refused, variables.ErrGone, "no version of secret calculator/prod up to 6 that is kept holds it", "-max-versions=50")
+		if n := len(b.Seen()); n != 3 {
+			t.Errorf("%d requests: %v", n, b.Seen())
+		}
+	})
+}
+
 func TestExpiry(t *testing.T) {
 	each(t, func(t *testing.T, b *bed) {
 		b.put("second", "calculator/prod", "a", "one")
@@ -200,6 +226,14 @@ func TestDeletionByAge(t *testing.T) {
 		got, err := b.store(nil).Resolve(t.Context(), queries("a"))
 		if err != nil || time.Until(got[0].Expires) < 50*time.Minute || time.Until(got[0].Expires) > time.Hour {
 			t.Errorf("it is %v, %v", got, err)
+		}
+		// What ends first counts.
+		for _, left := range []time.Duration{30 * time.Minute, 100 * time.Hour} {
+			b.expires("calculator/prod", time.Now().Add(left).Format(time.RFC3339))
+			got, err := b.store(nil).Resolve(t.Context(), queries("a"))
+			if want := min(left, time.Hour); err != nil || time.Until(got[0].Expires) < want-10*time.Minute || time.Until(got[0].Expires) > want {
+				t.Errorf("with %s left it is %v, %v", left, got, err)
+			}
 		}
 	})
 }
