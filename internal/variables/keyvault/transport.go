@@ -15,7 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// largest bounds an answer: a secret has at most 25 kB.
+// largest bounds an answer, of which a secret is at most 25 kB: what is cut off there cannot be read as one.
 const largest = 1 << 20
 
 // errStranger says that something answers which is no Key Vault, such as a proxy's page. What it answered is not repeated: it could be anything.
@@ -55,11 +55,11 @@ func (w whole) Do(r *http.Request) (*http.Response, error) {
 		return nil, &lost{err}
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, largest+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, largest))
 	switch {
 	case err != nil:
 		return nil, &lost{err}
-	case len(body) > largest, response.StatusCode == http.StatusUnauthorized && !challenge(response.Header.Get("WWW-Authenticate")):
+	case response.StatusCode == http.StatusUnauthorized && !challenge(response.Header.Get("WWW-Authenticate")):
 		return nil, errStranger
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
