@@ -47,7 +47,7 @@ type VariableValues struct {
 
 // VariableStore is the secure store that holds an environment's variables. Exactly one of sops, keyVault, vault and kubernetes is set.
 type VariableStore struct {
-	// SOPS is the path of a YAML, JSON or dotenv file below the folder of sluice.yaml that sops has encrypted. A release carries it as it is.
+	// SOPS is the path of a YAML, JSON or dotenv file below the folder of sluice.yaml that sops has encrypted.
 	SOPS string `json:"sops,omitempty"`
 	// KeyVault is the name of an Azure Key Vault, or its URL where it is not in the public cloud.
 	KeyVault string `json:"keyVault,omitempty"`

@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/seal"
+	"github.com/sluice-dev/sluice/internal/variables"
 	"github.com/sluice-dev/sluice/internal/store"
 	"github.com/sluice-dev/sluice/internal/store/memory"
 	"github.com/sluice-dev/sluice/internal/traffic"
@@ -70,6 +71,8 @@ type world struct {
 	sealed seal.Report
 	// damage is what is wrong with releases in the registry.
 	damage string
+	// variables is the store of every environment. Default: what the file says.
+	variables variables.Store
 	// environment of the process.
 	environment map[string]string
 }
@@ -168,6 +171,14 @@ func (b *backend) Build(_ context.Context, file *config.File, service, version s
 // Plan is the real one: it needs Git only.
 func (b *backend) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
 	return app.New(b.o).Plan(ctx, req)
+}
+
+// Variables is the real one for files, which need no cluster.
+func (b *backend) Variables(ctx context.Context, environment string, env v1alpha1.Environment) (variables.Store, error) {
+	if b.variables != nil {
+		return b.variables, nil
+	}
+	return app.New(b.o).Variables(ctx, environment, env)
 }
 
 func (b *backend) Verify(_ context.Context, project *v1alpha1.Project, release *v1alpha1.Release, _ v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {

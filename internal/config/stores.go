@@ -94,10 +94,10 @@ func (v *validator) vaultCredential(path string, c *v1alpha1.VaultCredential) {
 	}
 }
 
-// belowProject checks that a file travels with the release: that it is there, below the folder of sluice.yaml.
+// belowProject checks that a file is part of the project: that it is there, below the folder of sluice.yaml.
 func (v *validator) belowProject(here, name string) bool {
 	if !filepath.IsAbs(name) && name != "" && !filepath.IsLocal(name) {
-		v.report(here, "move it there: it travels with the release", "%q lies outside of the folder of %s", name, FileName)
+		v.report(here, "move it there", "%q lies outside of the folder of %s", name, FileName)
 		return false
 	}
 	return v.inside(here, name, regular)

@@ -128,7 +128,7 @@ func TestProblemsOfVariables(t *testing.T) {
 		"no such file": {oneSecret, "    variables: {sops: env/dev.enc.yaml}\n", inSOPS, []string{
 			"23:23: environments.dev.variables.sops: there is no file \"env/dev.enc.yaml\" in the folder of sluice.yaml; `sluice variables init` makes it"}},
 		"a file elsewhere": {oneSecret, "    variables: {sops: ../a.yaml}\n", inSOPS, []string{
-			`23:23: environments.dev.variables.sops: "../a.yaml" lies outside of the folder of sluice.yaml; move it there: it travels with the release`}},
+			`23:23: environments.dev.variables.sops: "../a.yaml" lies outside of the folder of sluice.yaml; move it there`}},
 		"an absolute path": {oneSecret, "    variables: {sops: /a.yaml}\n", inSOPS, []string{
 			`23:23: environments.dev.variables.sops: "/a.yaml" is no path relative to the folder of sluice.yaml`}},
 		"another kind of file": {oneSecret, "    variables: {sops: a.ini}\n", inSOPS, []string{

@@ -83,8 +83,8 @@ func (s *Store) Names() (map[string]string, error) {
 	return versions, nil
 }
 
-// Open says which of the file's variables lie in clear text, sorted: sops encrypts only what its rules tell it to.
-func (s *Store) Open() ([]string, error) {
+// Exposed says which of the file's variables lie in clear text, sorted: sops encrypts only what its rules tell it to.
+func (s *Store) Exposed() ([]string, error) {
 	doc, err := s.load()
 	if err != nil {
 		return nil, variables.Failed(s, []error{err})

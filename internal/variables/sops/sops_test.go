@@ -140,7 +140,7 @@ func TestCreateFollowsTheRules(t *testing.T) {
 	if got := text(t, f); strings.Contains(got, "hidden") || !strings.Contains(got, "LEVEL: debug") {
 		t.Errorf("the rule for what is encrypted was not followed:\n%s", got)
 	}
-	if open, err := f.Store().Open(); err != nil || fmt.Sprint(open) != "[LEVEL]" {
+	if open, err := f.Store().Exposed(); err != nil || fmt.Sprint(open) != "[LEVEL]" {
 		t.Errorf("in clear text: %v, %v", open, err)
 	}
 	write("creation_rules:\n  - path_regex: env/\n")
@@ -247,12 +247,29 @@ func TestWhatCannotBeContentIsNotWritten(t *testing.T) {
 	if text(t, f) != whole {
 		t.Error("the file was written")
 	}
+	aside, err := o.Aside(variables.NewValue("A: 'c4nary\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := sops.File{Path: aside, Name: aside, Now: f.Now}
+	if data := text(t, kept); strings.Contains(data, "c4nary") {
+		t.Errorf("what was kept aside lies open: %s", data)
+	}
+	if got, err := kept.Store().Resolve(t.Context(), []variables.Query{{Name: "text"}}); err != nil || got[0].Value.Reveal() != "A: 'c4nary\n" {
+		t.Errorf("what was kept aside is %v, %v", got, err)
+	}
+	if again, err := o.Aside(variables.NewValue("another")); err != nil || again == aside {
+		t.Errorf("the second text went to %s, %v", again, err)
+	}
+	if err := os.RemoveAll(aside); err != nil {
+		t.Fatal(err)
+	}
 	set(t, f, "B", "of somebody else")
 	if _, err := o.Replace(variables.NewValue("A: mine\n")); !fault.Is(err, fault.Conflict) {
 		t.Errorf("what somebody else wrote was lost: %v", err)
 	}
 	entries, err := os.ReadDir(filepath.Dir(f.Path))
-	if err != nil || len(entries) != 1 {
+	if err != nil || len(entries) != 2 {
 		t.Errorf("something was left beside the file: %v, %v", entries, err)
 	}
 }

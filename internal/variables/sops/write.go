@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -134,6 +135,28 @@ func (o *Opened) Replace(text variables.Value) (bool, error) {
 		return false, err
 	}
 	return true, o.file.replace("write "+o.file.Store().String(), next)
+}
+
+// Aside keeps a text that cannot be the content, encrypted for the same keys as the file, in a new file beside it. It returns that file's path;
+// `sops decrypt --extract '["text"]'` gives the text back.
+func (o *Opened) Aside(text variables.Value) (string, error) {
+	op := "keep the text aside"
+	for n := 1; ; n++ {
+		path := fmt.Sprintf("%s.rejected-%d.json", o.file.Path, n)
+		format, err := formatOf(path, nil)
+		if err != nil {
+			return "", err
+		}
+		aside := *o.doc
+		aside.format, aside.tree.Branches = format, sops.TreeBranches{sops.TreeBranch{{Key: "text", Value: text.Reveal()}}}
+		data, err := aside.encrypt(o.file.Now())
+		if err != nil {
+			return "", fault.Wrap(fault.KindOf(err), op, err)
+		}
+		if err := write(path, data, 0o600, false); !errors.Is(err, fs.ErrExist) {
+			return path, fault.Wrap(fault.Refused, op, err)
+		}
+	}
 }
 
 func (f File) open(ctx context.Context, op string) (*document, error) {
