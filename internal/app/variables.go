@@ -37,6 +37,10 @@ func (a *App) Variables(ctx context.Context, environment string, env v1alpha1.En
 			return nil, err
 		}
 		return file.Store(), nil
+	case s.KeyVault != "":
+		return a.keyVault(s.KeyVault)
+	case s.Vault != nil:
+		return a.vault(*s.Vault)
 	case s.Kubernetes != nil:
 		spec := a.override(env.Cluster)
 		c, err := a.connect(ctx, environment, spec)
@@ -48,5 +52,5 @@ func (a *App) Variables(ctx context.Context, environment string, env v1alpha1.En
 		}
 		return kubernetes.New(c.client, s.Kubernetes.Namespace, s.Kubernetes.Secret), nil
 	}
-	return nil, fault.New(fault.Usage, op, "their store is of no kind that this version reads").WithHint("use sops or kubernetes")
+	return nil, fault.New(fault.Usage, op, "their store is of no kind that this version reads").WithHint("use sops, keyVault, vault or kubernetes")
 }
