@@ -49,7 +49,7 @@ type VariableValues struct {
 type VariableStore struct {
 	// SOPS is the path of a YAML, JSON or dotenv file below the folder of sluice.yaml that sops has encrypted.
 	SOPS string `json:"sops,omitempty"`
-	// KeyVault is the name of an Azure Key Vault, or its URL where it is not in the public cloud.
+	// KeyVault is the name of an Azure Key Vault, or its URL where it is not in the public cloud. Its names have no underscores: the variable DB_PASSWORD is the secret DB-PASSWORD there.
 	KeyVault string `json:"keyVault,omitempty"`
 	// Vault is a key/value engine of HashiCorp Vault or OpenBao.
 	Vault *VaultStore `json:"vault,omitempty"`
