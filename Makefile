@@ -67,8 +67,12 @@ bin/helm: go.mod
 	@echo "==> bin/helm (the Helm of the version that Sluice uses, to compare with)"
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $@ helm.sh/helm/v4/cmd/helm
 
-bench: ready build bin/helm ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
-	bin/sluice local up
+bin/buildctl: tools/buildctl/go.mod tools/buildctl/go.sum
+	@echo "==> bin/buildctl (to compare with)"
+	cd tools/buildctl && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o ../../$@ github.com/moby/buildkit/cmd/buildctl
+
+bench: ready build bin/helm bin/buildctl ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
+	bin/sluice local up --with buildkit
 	$(GO) run ./test/bench $(BENCH)
 
 fuzz: ## look for panics in the decoders, FUZZTIME=60s each
