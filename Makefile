@@ -72,8 +72,12 @@ bin/vault: test/vault/go.mod test/vault/go.sum test/vault/main.go
 	@echo "==> bin/vault (the Vault that the tests of its adapter run, once, about 5 minutes on two cores)"
 	cd test/vault && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o ../../$@ .
 
-bench: ready build bin/helm ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
-	bin/sluice local up
+bin/buildctl: tools/buildctl/go.mod tools/buildctl/go.sum
+	@echo "==> bin/buildctl (to compare with)"
+	cd tools/buildctl && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o ../../$@ github.com/moby/buildkit/cmd/buildctl
+
+bench: ready build bin/helm bin/buildctl ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
+	bin/sluice local up --with buildkit
 	$(GO) run ./test/bench $(BENCH)
 
 fuzz: ## look for panics in the decoders, FUZZTIME=60s each

@@ -34,6 +34,10 @@ type Image struct {
 type Script struct {
 	// Run is the command and its arguments, started in the folder of sluice.yaml. A name with a slash is relative to that folder.
 	Run []string `json:"run"`
+	// Inputs are all files that the command reads: files, folders and patterns as in paths, relative to sluice.yaml. Where they, the image's
+	// keys here and the program are the same as before, the image is found in the registry and the command does not run; what else it uses,
+	// its tools and $SLUICE_VERSION too, is then taken for unchanged. A link counts as where it leads. Default: unknown, the command always runs.
+	Inputs []string `json:"inputs,omitempty"`
 	// Env are environment variables of the command, beside the inherited ones and those of the build: SLUICE_SERVICE, SLUICE_IMAGE, SLUICE_VERSION, SLUICE_COMMIT, SLUICE_PLATFORMS, SOURCE_DATE_EPOCH and SLUICE_OUTPUT. They are kept in the release: secrets do not belong here.
 	Env map[string]string `json:"env,omitempty"`
 }

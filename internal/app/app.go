@@ -4,12 +4,13 @@ package app
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
-	"github.com/sluice-dev/sluice/internal/seal"
 )
 
 // Options are what a run brings along.
@@ -37,16 +38,17 @@ type Options struct {
 	// Announce and Observed are the machine's; see rollout.Options.
 	Announce func(ctx context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error
 	Observed func(r v1alpha1.Rollout, o rollout.Observation, d rollout.Decision)
-	// Sealed hears what a build scanned and attached, also where it failed.
-	Sealed func(seal.Report)
-	Now    func() time.Time
+	Now      func() time.Time
 }
 
-// App holds what was opened. It is not safe for concurrent use.
+// App holds what was opened. Only builds may go on at once.
 type App struct {
 	o       Options
 	oci     *oci.Registry
 	closers []func() error
+	// places bound how many images are worked on at once, of all builds together.
+	places chan struct{}
+	mu     sync.Mutex
 	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
 	loaded map[string]*v1alpha1.Release
 }
@@ -56,13 +58,13 @@ func New(o Options) *App {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	if o.Sealed == nil {
-		o.Sealed = func(seal.Report) {}
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &App{o: o, oci: oci.New(oci.Options{}), loaded: map[string]*v1alpha1.Release{}}
+	if o.Parallel < 1 {
+		o.Parallel = runtime.GOMAXPROCS(0)
+	}
+	return &App{o: o, oci: oci.New(oci.Options{}), places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}}
 }
 
 // Close closes what was opened, the last one first.

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/build/chart"
-	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
@@ -15,40 +13,6 @@ import (
 )
 
 var _ rollout.Releases = (*App)(nil)
-
-// Build builds a service's images and makes the release of them. Without a version it is derived from source control.
-func (a *App) Build(ctx context.Context, file *config.File, service, version string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
-	project := file.Project
-	if a.o.Registry != "" {
-		project.Registry = a.o.Registry
-	}
-	registry := a.registry()
-	sealer, err := a.sealer(ctx, file, registry)
-	if err != nil {
-		return nil, v1alpha1.ReleaseRef{}, err
-	}
-	maker := &release.Maker{
-		Builders: a.builders(registry, project.Buildkit), Limit: a.o.Parallel,
-		Charts: chart.Packer{Fetch: func(ctx context.Context, reference string) ([]byte, error) {
-			return release.FetchChart(ctx, registry, reference)
-		}},
-		Sources: a.sources(), Registry: registry, Shelf: registry, Seal: sealer,
-	}
-	made, ref, err := maker.Make(ctx, release.MakeRequest{
-		Project: project, Service: service, Dir: file.Dir, Version: version, Rebuild: a.o.Rebuild, Progress: a.o.Log,
-	})
-	a.o.Sealed(sealer.Report())
-	if err != nil {
-		return nil, ref, err
-	}
-	// What is deployed is what the artifact says, also by the run that made it.
-	loaded, ref, err := a.load(ctx, ref.Ref)
-	if err != nil {
-		return nil, ref, err
-	}
-	loaded.Unchanged = made.Unchanged
-	return loaded, ref, nil
-}
 
 // Release finds a release by the name a person gives it, and loads it with its files and chart.
 func (a *App) Release(ctx context.Context, name string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
@@ -77,7 +41,10 @@ func meant(name string, rel *v1alpha1.Release) error {
 
 // Load fetches a release for the machine, once.
 func (a *App) Load(ctx context.Context, ref v1alpha1.ReleaseRef) (*v1alpha1.Release, error) {
-	if known, ok := a.loaded[ref.Ref]; ok {
+	a.mu.Lock()
+	known, ok := a.loaded[ref.Ref]
+	a.mu.Unlock()
+	if ok {
 		return known, nil
 	}
 	loaded, _, err := a.load(ctx, ref.Ref)
@@ -87,6 +54,8 @@ func (a *App) Load(ctx context.Context, ref v1alpha1.ReleaseRef) (*v1alpha1.Rele
 func (a *App) load(ctx context.Context, reference string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
 	loaded, ref, err := release.Load(ctx, a.registry(), reference)
 	if err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		a.loaded[ref.Ref] = loaded
 	}
 	return loaded, ref, err

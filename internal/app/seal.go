@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/provenance"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
@@ -31,13 +30,15 @@ func (a *App) Verify(ctx context.Context, project *v1alpha1.Project, release *v1
 	return checker.Verify(ctx, release, ref, seal.Policies(project, release, environment)...)
 }
 
-// sealer is made before anything is built: a key that is not there is better known before minutes are spent.
-func (a *App) sealer(ctx context.Context, file *config.File, registry *oci.Registry) (*seal.Sealer, error) {
+// sealer is made before anything is built: a key that is not there is better known before minutes are spent. Where nothing is released,
+// no key is needed.
+func (a *App) sealer(ctx context.Context, req BuildRequest, registry *oci.Registry, releases bool) (*seal.Sealer, error) {
+	file := req.File
 	s := &seal.Sealer{
 		Registry: registry, Bills: cyclonedx.New(cyclonedx.Options{Fetch: registry.Descriptor}), Verifier: sigstore.Verifier{},
-		Run: provenance.FromCI(a.o.LookupEnv), Version: a.o.Version, Now: a.o.Now, Note: a.o.Log,
+		Run: provenance.FromCI(a.o.LookupEnv), Version: a.o.Version, Now: a.o.Now, Note: req.Log,
 	}
-	if signing := file.Project.Signing; signing != nil {
+	if signing := file.Project.Signing; signing != nil && releases {
 		var err error
 		if s.Signer, err = a.signer(ctx, *signing, file.Dir); err != nil {
 			return nil, err

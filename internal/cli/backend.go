@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/app"
-	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/seal"
@@ -17,8 +16,10 @@ import (
 
 // Backend is what the commands need to have done for them; app provides it, tests put ports in memory behind it.
 type Backend interface {
-	// Build builds a service's images and makes the release of them; without a version it is derived from source control.
-	Build(ctx context.Context, file *config.File, service, version string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error)
+	// Build builds a service's images and makes the release of them. It may be called concurrently.
+	Build(ctx context.Context, req app.BuildRequest) (app.Built, error)
+	// Try builds and tests what a release would be made of, and pushes nothing; with images, all are made and scanned. It may be called concurrently.
+	Try(ctx context.Context, req app.BuildRequest, images bool) (app.Tried, error)
 	// Plan tells which services a change touches and what is done for them.
 	Plan(ctx context.Context, req plan.Request) (plan.Plan, error)
 	// Release finds a release by the name a person gives it.
@@ -46,7 +47,6 @@ func (inv *invocation) backend(dir, registry string, p progress, more ...func(*a
 		Buildkit: inv.building.buildkit, Parallel: int(inv.building.parallel),
 		Log:      p.Note,
 		Version:  buildVersion().Version,
-		Sealed:   func(r seal.Report) { inv.sealed = r },
 		Announce: func(_ context.Context, r v1alpha1.Rollout, e v1alpha1.Event) error { p.Event(r, e); return nil },
 		Observed: p.Observed, Now: inv.Now,
 	}

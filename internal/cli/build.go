@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -35,13 +36,16 @@ type releaseDocument struct {
 }
 
 func newBuild(inv *invocation) *cobra.Command {
-	var registry, version string
-	var rebuild bool
+	var flags buildsFlags
 	cmd := &cobra.Command{
-		Use: "build [SERVICE]", Short: "Build a service's images and make the release", GroupID: groupShip, Args: oneArg("SERVICE", false),
+		Use: "build [SERVICE...]", Short: "Build services' images and make their releases", GroupID: groupShip,
 		Long: describe(`Build a service's images, package its chart and push both with the release artifact that names them by digest.
 Bills of materials and provenance are attached to them, and signatures where sluice.yaml has "signing". Where it has "scan", a
 scanner looks into the images first, and what it finds may end the build.
+
+Without SERVICE all services of the file are built, side by side. One that fails does not stop the others; the exit code is that of the
+first that failed. With --planned each is built as far as "sluice plan" says: not at all, tested, made and scanned without being pushed,
+or released.
 
 Images with a test stage are tested first: failing tests are exit code 3, a failing build is 2, and in both cases nothing was pushed.
 The result files are kept in .sluice/tests/SERVICE/IMAGE.
@@ -49,63 +53,86 @@ The result files are kept in .sluice/tests/SERVICE/IMAGE.
 An image whose inputs (sources, base, toolchain, settings) are those of one that the registry has already is not built again, where
 the builder can tell them; --rebuild builds it all the same and says whether the digest is the same.
 
-SERVICE may be left out where sluice.yaml has only one. Images from Go sources need no Docker; images from Dockerfiles need a BuildKit:
-the one of --buildkit, of buildkit: in sluice.yaml or of $BUILDKIT_HOST, else Docker's own, else the local cluster's.`, 0, 1, 2, 3, 8, 130),
+Images from Go sources need no Docker; images from Dockerfiles need a BuildKit: the one of --buildkit, of buildkit: in sluice.yaml or of
+$BUILDKIT_HOST, else Docker's own, else the local cluster's.`, 0, 1, 2, 3, 8, 130),
 		Example: `  sluice build
-  sluice build --buildkit tcp://builder:1234
-  sluice build calculator --version 1.4.0 -o json`,
+  sluice build calculator --version 1.4.0 -o json
+  sluice build --planned --event pullRequest --base origin/main`,
 		ValidArgsFunction: inv.completeServices,
 		RunE: inv.enter(func(cmd *cobra.Command, args []string) error {
-			file, service, err := inv.service(first(args))
+			file, err := inv.project()
 			if err != nil {
+				return err
+			}
+			if err := inv.checkBuilds(cmd, file, args, flags); err != nil {
 				return err
 			}
 			p := inv.progress()
 			defer p.Stop()
-			b := inv.backend(file.Dir, orDefault(registry, file.Project.Registry), p, func(o *app.Options) { o.Rebuild = rebuild })
+			b := inv.backend(file.Dir, orDefault(flags.registry, file.Project.Registry), p, func(o *app.Options) { o.Rebuild = flags.rebuild })
 			defer inv.close(b)
-			release, ref, err := b.Build(cmd.Context(), file, service, version)
-			p.Stop()
-			if err != nil {
-				return err
+			if single := flags.single(file, args); single != "" {
+				return inv.buildOne(cmd.Context(), b, p, app.BuildRequest{File: file, Service: single, Version: flags.version})
 			}
-			doc := inv.describeRelease(release, ref)
-			return inv.emit(doc, doc.summary)
+			return inv.buildSeveral(cmd.Context(), b, p, file, args, flags)
 		}),
 	}
-	registryFlag(cmd, &registry)
-	versionFlag(cmd, &version)
-	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "build also images that the registry has, and compare")
+	registryFlag(cmd, &flags.registry)
+	versionFlag(cmd, &flags.version)
+	cmd.Flags().BoolVar(&flags.rebuild, "rebuild", false, "build also images that the registry has, and compare")
+	cmd.Flags().BoolVar(&flags.planned, "planned", false, "do for each service what \"sluice plan\" says")
+	flags.plan.register(cmd)
 	inv.building.register(cmd)
 	return cmd
+}
+
+// buildOne builds one service; the release is the result.
+func (inv *invocation) buildOne(ctx context.Context, b Backend, p progress, req app.BuildRequest) error {
+	built, err := b.Build(ctx, req)
+	inv.scans = built.Seal.Scans
+	p.Stop()
+	if err != nil {
+		return err
+	}
+	doc := describeRelease(built)
+	return inv.emit(doc, doc.summary)
 }
 
 func versionFlag(cmd *cobra.Command, target *string) {
 	cmd.Flags().StringVar(target, "version", "", "semantic `version` of images, chart and release (default: derived from Git)")
 }
 
-func (inv *invocation) describeRelease(release *v1alpha1.Release, ref v1alpha1.ReleaseRef) *releaseDocument {
+func describeRelease(built app.Built) *releaseDocument {
+	release, ref := built.Release, built.Ref
 	return &releaseDocument{
 		document: head("ReleaseResult"), Service: release.Service, Version: release.Version, Digest: ref.Digest, Ref: ref.Ref,
 		Name: release.Service + "@" + ref.Digest, Images: release.Images, Unchanged: release.Unchanged, Chart: release.Chart, Source: release.Source,
-		Tests: release.Tests, Seal: inv.sealed,
+		Tests: release.Tests, Seal: built.Seal,
 	}
 }
 
 func (d *releaseDocument) summary(w io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(d.Images)) {
-		fmt.Fprintf(w, "image    %s  %s", name, d.Images[name])
-		if since := d.Unchanged[name]; since != "" {
-			fmt.Fprintf(w, "  unchanged since %s", since)
-		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "image    %s  %s\n", name, found(d.Images[name], d.Unchanged[name]))
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.Tests)) {
-		fmt.Fprintf(w, "tests    %s  %s\n", name, tested(d.Tests[name]))
-	}
+	testsSummary(w, d.Tests)
 	fmt.Fprintf(w, "chart    %s\n", d.Chart)
 	sealSummary(w, d.Seal)
 	fmt.Fprintf(w, "release  %s %s  %s\n", d.Service, d.Version, strings.TrimSpace(d.Ref))
+}
+
+// found is an image, and since when it is the same.
+func found(image, since string) string {
+	if since != "" {
+		return image + "  unchanged since " + since
+	}
+	return image
+}
+
+func testsSummary(w io.Writer, tests map[string]v1alpha1.Tests) {
+	for _, name := range slices.Sorted(maps.Keys(tests)) {
+		fmt.Fprintf(w, "tests    %s  %s\n", name, tested(tests[name]))
+	}
 }
 
 // tested are the results of an image's tests, for people.

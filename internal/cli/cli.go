@@ -117,8 +117,8 @@ type invocation struct {
 	output   format
 	cluster  clusterFlags
 	building buildFlags
-	// sealed is what the build of this run scanned and attached.
-	sealed seal.Report
+	// scans are those of the images that this run built, by the image's name.
+	scans map[string]seal.Scanned
 	// entered says that a command has begun: from here an error is the command's.
 	entered bool
 }

@@ -27,7 +27,7 @@ func TestCommandLineErrors(t *testing.T) {
 		{"unknown environment", []string{"status", "--env", "prd"}, "did you mean prod? known: dev, prod"},
 		{"unknown service", []string{"build", "calculater"}, "did you mean calculator?"},
 		{"which environment", []string{"resume"}, "has dev, prod"},
-		{"too many arguments", []string{"build", "a", "b"}, "one SERVICE at most, but got 2: a b"},
+		{"too many arguments", []string{"run", "a", "b"}, "one SERVICE at most, but got 2: a b"},
 		{"no argument taken", []string{"version", "x"}, "takes no argument"},
 		{"unknown format", []string{"version", "-o", "xml"}, "must be one of text, json, yaml"},
 		{"missing file", []string{"check", "-f", "other.yaml"}, "no such file"},

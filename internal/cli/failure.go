@@ -59,7 +59,7 @@ func (inv *invocation) end(ctx context.Context, err error) int {
 	}
 	doc := errorDocument{
 		document: head("Error"), Reason: fault.KindOf(err).String(), ExitCode: fault.ExitCode(err),
-		Message: err.Error(), Hint: hintOf(err), Problems: config.ProblemsOf(err), Scans: inv.sealed.Scans,
+		Message: err.Error(), Hint: hintOf(err), Problems: config.ProblemsOf(err), Scans: inv.scans,
 	}
 	var failed *rolloutError
 	if errors.As(err, &failed) && failed.rollout.Number > 0 {

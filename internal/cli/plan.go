@@ -70,8 +70,7 @@ func (e *event) Type() string { return "event" }
 func events() []string { return []string{string(plan.Push), string(plan.PullRequest)} }
 
 func newPlan(inv *invocation) *cobra.Command {
-	var req plan.Request
-	var asked event
+	var flags planFlags
 	cmd := &cobra.Command{
 		Use: "plan [SERVICE...]", Short: "Tell what a change touches, and what is done about it", GroupID: groupAuthor,
 		Long: describe(`Tell from Git which services a change touches, and what is done for each of them, with reasons. Nothing is built.
@@ -98,8 +97,7 @@ What a shallow clone lacks is fetched.`, 0, 1, 2, 3, 8, 130),
 			defer p.Stop()
 			b := inv.backend(file.Dir, file.Project.Registry, p)
 			defer inv.close(b)
-			req.File, req.Services, req.Event = file, args, plan.Event(asked)
-			made, err := b.Plan(cmd.Context(), req)
+			made, err := b.Plan(cmd.Context(), flags.request(file, args))
 			p.Stop()
 			if err != nil {
 				return err
@@ -108,11 +106,25 @@ What a shallow clone lacks is fetched.`, 0, 1, 2, 3, 8, 130),
 			return inv.emit(doc, doc.text)
 		}),
 	}
-	cmd.Flags().StringVar(&req.Base, "base", "", "`commit`, tag or branch to compare with (default: the pull request's target, the trunk's commit before, else where the branch left the trunk)")
-	cmd.Flags().StringVar(&req.Ref, "ref", "", "`branch`, or full name of a branch or tag, to plan for (default: what is checked out, as Git or the CI system says)")
-	cmd.Flags().Var(&asked, "event", "`event` to plan for: push or pullRequest (default: what the CI system says, else push)")
-	_ = cmd.RegisterFlagCompletionFunc("event", cobra.FixedCompletions(events(), cobra.ShellCompDirectiveNoFileComp))
+	flags.register(cmd)
 	return cmd
+}
+
+// planFlags say what to plan for, where Git and the CI system do not.
+type planFlags struct {
+	base, ref string
+	event     event
+}
+
+func (f *planFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.base, "base", "", "`commit`, tag or branch to compare with (default: the pull request's target, the trunk's commit before, else where the branch left the trunk)")
+	cmd.Flags().StringVar(&f.ref, "ref", "", "`branch`, or full name of a branch or tag, to plan for (default: what is checked out, as Git or the CI system says)")
+	cmd.Flags().Var(&f.event, "event", "`event` to plan for: push or pullRequest (default: what the CI system says, else push)")
+	_ = cmd.RegisterFlagCompletionFunc("event", cobra.FixedCompletions(events(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (f *planFlags) request(file *config.File, services []string) plan.Request {
+	return plan.Request{File: file, Services: services, Base: f.base, Ref: f.ref, Event: plan.Event(f.event)}
 }
 
 func describePlan(file *config.File, p plan.Plan) *planDocument {
@@ -122,7 +134,7 @@ func describePlan(file *config.File, p plan.Plan) *planDocument {
 	}
 	for _, s := range p.Services {
 		d := plannedDocument{
-			Service: s.Name, Touched: s.Touched, Stage: s.Stage, Why: s.Why, Steps: append([]plan.Step{}, s.Stage.Steps()...),
+			Service: s.Name, Touched: s.Touched, Stage: s.Stage, Why: s.Why, Steps: append([]plan.Step{}, s.Stage.Steps(file.Project, s.Name)...),
 			Version: s.Version, Reasons: []reasonDocument{}, Paths: s.Paths,
 		}
 		for _, r := range s.Reasons {

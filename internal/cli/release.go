@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/seal"
@@ -150,7 +151,7 @@ func newReleaseShow(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			doc := releaseContents{releaseDocument: *inv.describeRelease(rel, ref), Environments: rel.Environments, Parts: parts}
+			doc := releaseContents{releaseDocument: *describeRelease(app.Built{Release: rel, Ref: ref}), Environments: rel.Environments, Parts: parts}
 			doc.Kind = "Release"
 			return inv.emit(doc, doc.text)
 		}),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/promotion"
 )
@@ -70,13 +71,14 @@ func (inv *invocation) run(ctx context.Context, file *config.File, service strin
 			return err
 		}
 	}
-	release, ref, err := b.Build(ctx, file, service, flags.version)
+	built, err := b.Build(ctx, app.BuildRequest{File: file, Service: service, Version: flags.version})
+	inv.scans = built.Seal.Scans
 	if err != nil {
 		return err
 	}
-	doc := runDocument{document: head("RunResult"), Release: inv.describeRelease(release, ref)}
+	doc := runDocument{document: head("RunResult"), Release: describeRelease(built)}
 	for i, environment := range path {
-		result, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: environment, reason: flags.reason, wait: flags.wait})
+		result, err := inv.ship(ctx, b, p, shipment{release: built.Release, ref: built.Ref, environment: environment, reason: flags.reason, wait: flags.wait})
 		if err != nil {
 			return err
 		}
@@ -91,7 +93,7 @@ func (inv *invocation) run(ctx context.Context, file *config.File, service strin
 			result.summary(w)
 		}
 		if len(path) == 0 {
-			fmt.Fprintf(w, "release %s was built; sluice.yaml has no environment\n", release.Version)
+			fmt.Fprintf(w, "release %s was built; sluice.yaml has no environment\n", built.Ref.Version)
 		}
 	})
 }

@@ -57,11 +57,15 @@ func (inv *invocation) prove(ctx context.Context, b Backend, rel *v1alpha1.Relea
 	return b.Verify(ctx, project, rel, ref, env)
 }
 
+func scansSummary(w io.Writer, scans map[string]seal.Scanned) {
+	for _, name := range slices.Sorted(maps.Keys(scans)) {
+		fmt.Fprintf(w, "scan     %s  %s\n", name, scans[name].Text())
+	}
+}
+
 // sealSummary prints what lies beside a release and what the scans found.
 func sealSummary(w io.Writer, r seal.Report) {
-	for _, name := range slices.Sorted(maps.Keys(r.Scans)) {
-		fmt.Fprintf(w, "scan     %s  %s\n", name, r.Scans[name].Text())
-	}
+	scansSummary(w, r.Scans)
 	if len(r.Attachments) == 0 {
 		return
 	}

@@ -7,12 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/app"
-	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/deploy/deploytest"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -67,8 +67,10 @@ type world struct {
 	away string
 	// verify is asked before anything is touched. Default: nothing is required.
 	verify func(project *v1alpha1.Project, release *v1alpha1.Release, environment string) ([]seal.Proof, error)
-	// sealed is what builds report.
+	// sealed is what builds report, broken why services cannot be built.
 	sealed seal.Report
+	broken map[string]error
+	mu     sync.Mutex
 	// damage is what is wrong with releases in the registry.
 	damage string
 	// variables is the store of every environment. Default: what the file says.
@@ -155,7 +157,8 @@ func hexOf(s string) string {
 }
 
 // Build "builds" a release of the file as it is.
-func (b *backend) Build(_ context.Context, file *config.File, service, version string) (*v1alpha1.Release, v1alpha1.ReleaseRef, error) {
+func (b *backend) Build(_ context.Context, req app.BuildRequest) (app.Built, error) {
+	file, service, version := req.File, req.Service, req.Version
 	if version == "" {
 		version = "1.0.0"
 	}
@@ -163,9 +166,27 @@ func (b *backend) Build(_ context.Context, file *config.File, service, version s
 		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindRelease, Service: service, Version: version,
 		Spec: file.Project.Services[service], Environments: file.Project.Environments,
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.broken[service]; err != nil {
+		return app.Built{Seal: b.sealed}, err
+	}
 	b.releases[service+":"+version] = release
-	b.o.Sealed(b.sealed)
-	return release, b.ref(release), nil
+	return app.Built{Release: release, Ref: b.ref(release), Seal: b.sealed}, nil
+}
+
+// Try "tests" a service, and with images "makes" them.
+func (b *backend) Try(_ context.Context, req app.BuildRequest, images bool) (app.Tried, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.broken[req.Service]; err != nil {
+		return app.Tried{Scans: b.sealed.Scans}, err
+	}
+	tried := app.Tried{Tried: release.Tried{Tests: map[string]v1alpha1.Tests{"web": {Passed: 3}}}}
+	if images {
+		tried.Version, tried.Images, tried.Scans = "1.0.0-dev.1", map[string]string{"web": digestOf("1.0.0")}, b.sealed.Scans
+	}
+	return tried, nil
 }
 
 // Plan is the real one: it needs Git only.

@@ -162,6 +162,17 @@ func (v *validator) script(where string, s v1alpha1.Script) {
 			v.within(item(run, 0), s.Run[0])
 		}
 	}
+	inputs := child(where, "inputs")
+	v.paths(inputs, s.Inputs)
+	reads := func(p string) bool { return !strings.HasPrefix(p, "!") }
+	if v.positions.has(inputs) && !slices.ContainsFunc(s.Inputs, reads) {
+		v.report(inputs, "leave the key out to have the command run every time", "names no file")
+	}
+	for i, p := range s.Inputs {
+		if slices.Contains(strings.Split(p, "/"), "..") {
+			v.report(item(inputs, i), "name what lies in the folder of "+FileName+" or below it", "%q leads out of the project", p)
+		}
+	}
 	for _, name := range sorted(s.Env) {
 		here := child(child(where, "env"), name)
 		switch {

@@ -18,6 +18,13 @@ func TestProblemsOfImages(t *testing.T) {
 		{"a Dockerfile with everything", ko, "{dockerfile: backend/Dockerfile, context: ., target: final, args: {GO_IMAGE: golang}, bases: {'golang:1.26': 'docker.io/library/golang@" + digest +
 			"'}, secrets: {token: {env: TOKEN}, ca: {file: /etc/ca.pem}}, cache: {from: ['localhost:5000/cache:main', ./.sluice/cache], to: [inline, ./.sluice/cache]}, testTarget: testrunner, testResults: /results, platforms: [linux/amd64]}", nil},
 		{"a script", ko, "{script: {run: [./build.sh, fast], env: {LEVEL: '9'}}}", nil},
+		{"a script that says what it reads", ko, "{script: {run: [./build.sh], inputs: [frontend, '**/*.md', '!frontend/out']}}", nil},
+		{"inputs that name nothing", ko, "{script: {run: [./build.sh], inputs: ['!frontend']}}", []string{
+			"8:54: services.calculator.images.frontend.script.inputs: names no file; leave the key out to have the command run every time"}},
+		{"inputs that are not there", ko, "{script: {run: [./build.sh], inputs: [fronted]}}", []string{
+			`8:55: services.calculator.images.frontend.script.inputs[0]: there is no file or folder "fronted" in the folder of sluice.yaml`}},
+		{"inputs elsewhere", ko, "{script: {run: [./build.sh], inputs: ['../*.md']}}", []string{
+			`8:55: services.calculator.images.frontend.script.inputs[0]: "../*.md" leads out of the project; name what lies in the folder of sluice.yaml or below it`}},
 		{"a script in the PATH", ko, "{script: {run: [make, image]}}", nil},
 		{"two builders", ko, "{ko: ./frontend, dockerfile: backend/Dockerfile}", []string{
 			"8:34: services.calculator.images.frontend: has ko and dockerfile, and needs exactly one of them; remove all but one"}},

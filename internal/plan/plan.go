@@ -2,6 +2,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -48,18 +50,25 @@ const (
 	StepRelease Step = "release"
 )
 
-// Steps are what a stage does.
-func (s Stage) Steps() []Step {
+// Steps are what the stage does for a service of a project: what the project has no tests or no scanner for is no step.
+func (s Stage) Steps(project v1alpha1.Project, service string) []Step {
+	var steps []Step
 	switch s {
 	case Test:
-		return []Step{StepBuild, StepTest}
+		steps = []Step{StepBuild, StepTest}
 	case Verify:
-		return []Step{StepBuild, StepTest, StepImage, StepScan}
+		steps = []Step{StepBuild, StepTest, StepImage, StepScan}
 	case Prerelease, Release:
-		return []Step{StepBuild, StepTest, StepImage, StepScan, StepRelease}
+		steps = []Step{StepBuild, StepTest, StepImage, StepScan, StepRelease}
 	case None:
 	}
-	return nil
+	tests := false
+	for _, image := range project.Services[service].Images {
+		tests = tests || image.TestTarget != ""
+	}
+	return slices.DeleteFunc(steps, func(step Step) bool {
+		return step == StepTest && !tests || step == StepScan && project.Scan == nil
+	})
 }
 
 // Plan is what a change asks for.

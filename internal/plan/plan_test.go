@@ -303,13 +303,27 @@ func TestConventions(t *testing.T) {
 }
 
 func TestStagesAddSteps(t *testing.T) {
-	for stage, want := range map[plan.Stage]string{
-		plan.None: "[]", plan.Test: "[build test]", plan.Verify: "[build test image scan]",
-		plan.Prerelease: "[build test image scan release]", plan.Release: "[build test image scan release]",
-	} {
-		if got := fmt.Sprint(stage.Steps()); got != want {
-			t.Errorf("%s: %s, want %s", stage, got, want)
+	project := mono()
+	project.Services["web"].Images["app"] = v1alpha1.Image{Dockerfile: "Dockerfile", TestTarget: "test"}
+	steps := func() map[plan.Stage]string {
+		said := map[plan.Stage]string{}
+		for _, stage := range []plan.Stage{plan.None, plan.Test, plan.Verify, plan.Prerelease, plan.Release} {
+			said[stage] = fmt.Sprint(stage.Steps(project, "delivery"), stage.Steps(project, "web"))
 		}
+		return said
+	}
+	want := map[plan.Stage]string{
+		plan.None: "[] []", plan.Test: "[build] [build test]", plan.Verify: "[build image] [build test image]",
+		plan.Prerelease: "[build image release] [build test image release]", plan.Release: "[build image release] [build test image release]",
+	}
+	if diff := cmp.Diff(want, steps()); diff != "" {
+		t.Errorf("without a scanner (-want +got):\n%s", diff)
+	}
+	project.Scan = &v1alpha1.Scan{}
+	want[plan.Verify], want[plan.Release] = "[build image scan] [build test image scan]", "[build image scan release] [build test image scan release]"
+	want[plan.Prerelease] = want[plan.Release]
+	if diff := cmp.Diff(want, steps()); diff != "" {
+		t.Errorf("with a scanner (-want +got):\n%s", diff)
 	}
 }
 
@@ -368,4 +382,32 @@ func FuzzMake(f *testing.F) {
 			t.Errorf("%+v", p)
 		}
 	})
+}
+
+func TestAScriptThatSaysWhatItReads(t *testing.T) {
+	project := mono()
+	project.Services["web"].Images["app"] = v1alpha1.Image{Script: &v1alpha1.Script{
+		Run: []string{"./make.sh"}, Inputs: []string{"pages/**/*.html", "!pages/old", "lib/css"},
+	}}
+	for path, want := range map[string]string{
+		"app/pages/a/b.html":     "services.web.images.app.script.inputs[0]: pages/**/*.html",
+		"app/pages/old/b.html":   "services.web.images.app.script.inputs[0]: pages/**/*.html",
+		"app/lib/css/main.css":   "services.web.images.app.script.inputs[2]: lib/css",
+		"app/make.sh":            "services.web.images.app.script.run[0]: ./make.sh",
+		"app/pages/b.md":         "",
+		"app/src/web/main.go":    "",
+		"app/charts/web/a.yaml":  "services.web.chart: charts/web",
+		"app/elsewhere/make.sh":  "",
+		"elsewhere/pages/b.html": "",
+	} {
+		in := input(path)
+		in.Project, in.Before = project, &project
+		got := ""
+		if s := planOf(t, in).Services[2]; s.Touched {
+			got = s.Reasons[0].Rule
+		}
+		if got != want {
+			t.Errorf("%s touches web by %q, want %q", path, got, want)
+		}
+	}
 }

@@ -69,8 +69,13 @@ func serviceRules(name string, s v1alpha1.Service, dir string, only bool) ([]rul
 	}
 	for _, image := range sorted(s.Images) {
 		here := key + ".images." + image
+		inputs, err := inputRules(here, s.Images[image], dir)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, inputs...)
 		sources := s.Images[image].Sources()
-		if len(sources) == 0 {
+		if len(sources)+len(inputs) == 0 {
 			add(here, ".")
 		}
 		for _, source := range sources {
@@ -85,19 +90,48 @@ func serviceRules(name string, s v1alpha1.Service, dir string, only bool) ([]rul
 		list = append(list, rule{folder: dir, why: key + " is the only service"})
 	}
 	for i, p := range s.Paths {
-		here := fmt.Sprintf("%s.paths[%d]", key, i)
-		pattern, exclude := strings.CutPrefix(p, "!")
-		r := rule{folder: pattern, exclude: exclude, why: here + ": " + p}
-		if strings.ContainsAny(pattern, "*?[{") {
-			r.folder, r.pattern = doublestar.SplitPattern(pattern)
-		}
-		r.folder = path.Join(dir, r.folder)
-		if r.folder == ".." || strings.HasPrefix(r.folder, "../") {
-			return nil, fault.New(fault.Usage, here, "%q leads out of the repository", p).WithHint("what is not in the repository cannot be compared")
+		r, err := patternRule(fmt.Sprintf("%s.paths[%d]", key, i), p, dir)
+		if err != nil {
+			return nil, err
 		}
 		list = append(list, r)
 	}
 	return list, nil
+}
+
+// inputRules are what a script reads. What it does not read may still be part of another image, so nothing is taken out.
+func inputRules(key string, image v1alpha1.Image, dir string) ([]rule, error) {
+	if image.Script == nil {
+		return nil, nil
+	}
+	var list []rule
+	for i, p := range image.Script.Inputs {
+		r, err := patternRule(fmt.Sprintf("%s.script.inputs[%d]", key, i), p, dir)
+		if err != nil {
+			return nil, err
+		}
+		if !r.exclude {
+			list = append(list, r)
+		}
+	}
+	if program := image.Script.Run[0]; len(list) > 0 && strings.Contains(program, "/") && !path.IsAbs(program) {
+		list = append(list, rule{folder: path.Join(dir, program), why: key + ".script.run[0]: " + program})
+	}
+	return list, nil
+}
+
+// patternRule reads one entry of a list of paths.
+func patternRule(here, entry, dir string) (rule, error) {
+	pattern, exclude := strings.CutPrefix(entry, "!")
+	r := rule{folder: pattern, exclude: exclude, why: here + ": " + entry}
+	if strings.ContainsAny(pattern, "*?[{") {
+		r.folder, r.pattern = doublestar.SplitPattern(pattern)
+	}
+	r.folder = path.Join(dir, r.folder)
+	if r.folder == ".." || strings.HasPrefix(r.folder, "../") {
+		return r, fault.New(fault.Usage, here, "%q leads out of the repository", entry).WithHint("what is not in the repository cannot be compared")
+	}
+	return r, nil
 }
 
 // moduleRules are the files above a Go package that say which version of which module is compiled into it.

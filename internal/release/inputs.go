@@ -24,6 +24,7 @@ const (
 	versionAnnotation  = "org.opencontainers.image.version"
 	revisionAnnotation = "org.opencontainers.image.revision"
 	createdAnnotation  = "org.opencontainers.image.created"
+	testsAnnotation    = "dev.sluice.tests"
 	recordTag          = "in-"
 )
 
@@ -43,7 +44,11 @@ type known struct {
 	found map[string]found
 }
 
-type found struct{ ref, version string }
+// found is an image that exists, with what its tests said before it was recorded; nil where it has none.
+type found struct {
+	ref, version string
+	tests        *v1alpha1.Tests
+}
 
 // key is the tag of the record for inputs.
 func key(inputs string) string { return fmt.Sprintf("%s%x", recordTag, sha256.Sum256([]byte(inputs))) }
@@ -63,6 +68,7 @@ func (m *Maker) lookUp(ctx context.Context, req MakeRequest, rel v1alpha1.Releas
 		}
 		inputs, err := builder.Inputs(ctx, build.Request{
 			Dir: req.Dir, Service: rel.Service, Name: name, Image: image, Version: rel.Version, Commit: rel.Source.Commit,
+			Log: func(line string) { req.Progress(name + ": " + line) },
 		})
 		if err != nil {
 			return wrap("build image "+name, err)
@@ -95,9 +101,13 @@ func (m *Maker) find(ctx context.Context, req MakeRequest, name, repository, inp
 	if err != nil {
 		return found{}, err
 	}
-	ref := repository + "@" + record.Annotations[imageAnnotation]
+	ref := record.Annotations[imageAnnotation]
+	if !strings.Contains(ref, "@") {
+		ref = repository + "@" + ref
+	}
+	tests, ok := testsOf(record.Annotations[testsAnnotation])
 	// The tag is only the way to the record; what counts is what it says.
-	if record.Type != RecordType || record.Annotations[inputsAnnotation] != inputs || !isPinned(ref) {
+	if record.Type != RecordType || record.Annotations[inputsAnnotation] != inputs || !isPinned(ref) || !ok {
 		return found{}, nil
 	}
 	switch err := m.Shelf.Complete(ctx, ref); {
@@ -112,7 +122,15 @@ func (m *Maker) find(ctx context.Context, req MakeRequest, name, repository, inp
 		req.Progress("image " + name + " lies in the registry, but no provenance by the signing key says that it was built here, so it is built again")
 		return found{}, nil
 	}
-	return found{ref, record.Annotations[versionAnnotation]}, err
+	return found{ref, record.Annotations[versionAnnotation], tests}, err
+}
+
+// testsOf reads what a record says of the image's tests; nil where it says nothing, and not ok where it cannot be read.
+func testsOf(text string) (tests *v1alpha1.Tests, ok bool) {
+	if text == "" {
+		return nil, true
+	}
+	return tests, json.Unmarshal([]byte(text), &tests) == nil
 }
 
 // reuse says whether an image need not be built.
@@ -132,19 +150,37 @@ func (m *Maker) nameFound(ctx context.Context, req MakeRequest, p prepared, k *k
 	}
 	var mu sync.Mutex
 	return m.each(ctx, keys(k.found), func(ctx context.Context, name string) error {
-		copied, err := m.Shelf.Copy(ctx, k.found[name].ref, p.images[name], Tag(rel.Version))
-		if err != nil {
-			return err
+		there := k.found[name]
+		// What a script pushed elsewhere stays where it is, under the tags that it was given.
+		if strings.HasPrefix(there.ref, p.images[name]+"@") {
+			copied, err := m.Shelf.Copy(ctx, there.ref, p.images[name], Tag(rel.Version))
+			if err != nil {
+				return err
+			}
+			there.ref = copied.Ref
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		rel.Images[name] = copied.Ref
+		rel.Images[name] = there.ref
 		if rel.Unchanged == nil {
 			rel.Unchanged = map[string]string{}
 		}
-		rel.Unchanged[name] = k.found[name].version
-		return nil
+		rel.Unchanged[name] = there.version
+		return m.carryTests(req, rel, name, there)
 	})
+}
+
+// carryTests gives the release what the tests of a found image said, and takes away the results of other runs: they are not this image's.
+func (m *Maker) carryTests(req MakeRequest, rel *v1alpha1.Release, name string, there found) error {
+	if there.tests == nil {
+		return nil
+	}
+	keepTests(rel, name, there.tests)
+	if err := emptyFolder(req.Dir, TestsDir(rel.Service, name)); err != nil {
+		return fault.New(fault.Usage, "test image "+name, "empty the folder for the results: %w", err)
+	}
+	req.Progress(fmt.Sprintf("the tests of image %s passed when it was built for %s, and are not run again", name, there.version))
+	return nil
 }
 
 // explain compares an image that was built again with the one that is known for the same inputs.
@@ -180,9 +216,21 @@ func (m *Maker) remember(ctx context.Context, name, repository, ref string, k *k
 	if _, there := k.found[name]; !ok || there {
 		return nil
 	}
-	_, err := m.Registry.Push(ctx, registry.Artifact{Type: RecordType, Annotations: map[string]string{
-		imageAnnotation: digestOf(ref), inputsAnnotation: inputs, versionAnnotation: rel.Version, revisionAnnotation: rel.Source.Commit,
-	}}, repository, key(inputs))
+	annotations := map[string]string{
+		imageAnnotation: ref, inputsAnnotation: inputs, versionAnnotation: rel.Version, revisionAnnotation: rel.Source.Commit,
+	}
+	if digest, ours := strings.CutPrefix(ref, repository+"@"); ours {
+		// So it stays true when the registry gets another name.
+		annotations[imageAnnotation] = digest
+	}
+	if tests, ok := rel.Tests[name]; ok {
+		text, err := json.Marshal(tests)
+		if err != nil {
+			return fault.Wrap(fault.Internal, "record the tests of image "+name, err)
+		}
+		annotations[testsAnnotation] = string(text)
+	}
+	_, err := m.Registry.Push(ctx, registry.Artifact{Type: RecordType, Annotations: annotations}, repository, key(inputs))
 	if fault.Is(err, fault.Usage) {
 		return nil
 	}

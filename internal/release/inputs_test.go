@@ -2,6 +2,8 @@ package release_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -182,5 +184,81 @@ func TestInputsThatCannotBeToldFailTheBuild(t *testing.T) {
 	m.Builders["ko"] = knowing{&builder{}, build.Inputs{"a": "b"}, nil}
 	if _, _, err := m.Make(t.Context(), release.MakeRequest{Project: project, Service: "shop", Dir: dir, Version: "1.0.0"}); !fault.Is(err, fault.Unreachable) {
 		t.Errorf("a registry that does not answer gave %v", err)
+	}
+}
+
+// proving is a fake builder that knows its inputs and runs tests.
+type proving struct {
+	*tester
+	inputs build.Inputs
+}
+
+func (p proving) Inputs(context.Context, build.Request) (build.Inputs, error) { return p.inputs, nil }
+
+func TestWhatTestsSaidIsKeptWithTheImage(t *testing.T) {
+	f := &tester{ended: build.Tested{Passed: true, Collected: true}, files: map[string]string{"junit.xml": good}}
+	m, req := tested(t, f)
+	reg := &registrytest.Memory{}
+	m.Registry, m.Shelf = reg, reg
+	m.Builders["dockerfile"] = proving{f, build.Inputs{"image": "one"}}
+	req.Version = "1.0.0"
+	first, ref, err := m.Make(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Were they run again, they would fail.
+	f.ended = build.Tested{Reason: "exit code 1"}
+	again, second, err := m.Make(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ref != second {
+		t.Errorf("the same release is %s, and %s with the tests of before", ref.Digest, second.Digest)
+	}
+	want := map[string]v1alpha1.Tests{"back": {Passed: 2, Skipped: 1}}
+	if diff := cmp.Diff(want, again.Tests); diff != "" || !cmp.Equal(first.Tests, again.Tests) {
+		t.Errorf("the tests differ (-want +got):\n%s", diff)
+	}
+	left, err := os.ReadDir(filepath.Join(req.Dir, release.TestsDir("shop", "back")))
+	if err != nil || len(left) != 0 {
+		t.Errorf("results of an earlier run are left: %v, %v", left, err)
+	}
+	m.Builders["dockerfile"] = proving{f, build.Inputs{"image": "two"}}
+	if _, _, err := m.Make(t.Context(), req); fault.KindOf(err) != fault.Refused {
+		t.Errorf("with other inputs the tests are not run: %v", err)
+	}
+}
+
+func TestAnotherNumberOfSkippedTestsIsTheSameRelease(t *testing.T) {
+	f := &tester{ended: build.Tested{Passed: true, Collected: true}, files: map[string]string{"junit.xml": good}}
+	m, req := tested(t, f)
+	req.Version = "1.0.0"
+	_, first, err := m.Make(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.files["junit.xml"] = strings.ReplaceAll(good, "<skipped/>", "")
+	made, second, err := m.Make(t.Context(), req)
+	if err != nil || first != second || made.Tests["back"].Skipped != 1 {
+		t.Errorf("made %s, and then %s with %+v: %v", first.Digest, second.Digest, made.Tests, err)
+	}
+}
+
+func TestAnImageThatLiesElsewhereStaysThere(t *testing.T) {
+	project, dir := shop(t)
+	reg := &registrytest.Memory{}
+	layout := filepath.Join(t.TempDir(), "front")
+	if _, err := registrytest.PutLayout(layout, "front"); err != nil {
+		t.Fatal(err)
+	}
+	at, err := reg.PushLayout(t.Context(), layout, "elsewhere.example/front", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := knowing{&builder{pushed: map[string]string{"front": at}}, build.Inputs{"files": "one"}, nil}
+	first, _ := shelved(t, reg, project, dir, "1.0.0", false, b)
+	again, _ := shelved(t, reg, project, dir, "1.1.0", false, b)
+	if first.Images["front"] != at || again.Images["front"] != at || again.Unchanged["front"] != "1.0.0" {
+		t.Errorf("the images are %v, then %v (unchanged %v)", first.Images, again.Images, again.Unchanged)
 	}
 }

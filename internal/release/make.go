@@ -27,8 +27,9 @@ type Maker struct {
 	Shelf Shelf
 	// Seal scans, describes and signs what was made. Nil: nothing does.
 	Seal *seal.Sealer
-	// Limit is how many images are built at once. Default: the number of processors.
-	Limit int
+	// Places bound how many things are done at once: each takes one while it is done. Makers that share them share the bound. Default: as
+	// many as there are processors.
+	Places chan struct{}
 }
 
 // MakeRequest asks for a release of one service.
@@ -74,6 +75,9 @@ func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release
 	if err != nil {
 		return rel, ref, err
 	}
+	if err := m.Registry.Check(ctx, names.release); err != nil {
+		return rel, ref, err
+	}
 	known, err := m.lookUp(ctx, req, rel, names)
 	if err != nil {
 		return rel, ref, err
@@ -84,7 +88,7 @@ func (m *Maker) make(ctx context.Context, req MakeRequest) (rel v1alpha1.Release
 	}
 	defer os.RemoveAll(work)
 
-	images, err := m.buildImages(ctx, req, &rel, known, work)
+	images, err := m.buildImages(ctx, req, &rel, known, work, false)
 	if err != nil {
 		return rel, ref, err
 	}
@@ -119,7 +123,7 @@ type prepared struct {
 	chart   build.Chart
 }
 
-// name packs the chart, settles the repositories and asks the registry whether it takes them: what is cheap to find out comes before what takes long.
+// name packs the chart and settles the repositories: what is cheap to find out comes before what takes long.
 func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release) (prepared, error) {
 	chart, err := m.Charts.Pack(ctx, within(req.Dir, rel.Spec.Chart), rel.Version)
 	if err != nil {
@@ -135,52 +139,56 @@ func (m *Maker) name(ctx context.Context, req MakeRequest, rel v1alpha1.Release)
 	for name := range rel.Spec.Images {
 		p.images[name] = imageRepository(req.Project.Registry, rel.Service, name)
 	}
-	if err := m.Registry.Check(ctx, p.release); err != nil {
-		return prepared{}, err
-	}
 	return p, nil
 }
 
-// buildImages tests and builds every image that is not there yet, a limited number at once. The first failure stops the others.
-func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel *v1alpha1.Release, known *known, work string) (map[string]build.Image, error) {
+// buildImages tests and builds every image that is not there yet, a limited number at once; with enough an image that has tests need not
+// be built once they pass. The first failure stops the others.
+func (m *Maker) buildImages(ctx context.Context, req MakeRequest, rel *v1alpha1.Release, known *known, work string, enough bool) (map[string]build.Image, error) {
 	images := map[string]build.Image{}
 	var mu sync.Mutex
 	err := m.each(ctx, keys(rel.Spec.Images), func(ctx context.Context, name string) error {
 		if known.reuse(req, name) {
 			return nil
 		}
-		spec := rel.Spec.Images[name]
-		kind, from := builderOf(spec)
-		builder, ok := m.Builders[kind]
-		if !ok {
-			return fault.New(fault.Internal, "build image "+name, "there is no builder %q", kind)
-		}
-		wanted := build.Request{
-			Dir: req.Dir, Service: rel.Service, Name: name, Image: spec, Version: rel.Version, Commit: rel.Source.Commit, Time: rel.Source.Time,
-			Log: func(line string) { req.Progress(name + ": " + line) },
-		}
-		tests, err := runTests(ctx, builder, wanted, req.Progress)
+		tests, image, err := m.buildImage(ctx, req, rel, name, work, enough)
 		if err != nil {
 			return err
 		}
-		req.Progress("building image " + name + " from " + from)
-		image, err := builder.Build(ctx, wanted, work)
-		if err != nil {
-			return wrap("build image "+name, err)
-		}
-		req.Progress("built image " + name + " " + image.Digest)
 		mu.Lock()
 		defer mu.Unlock()
-		images[name] = image
-		if tests != nil {
-			if rel.Tests == nil {
-				rel.Tests = map[string]v1alpha1.Tests{}
-			}
-			rel.Tests[name] = *tests
+		if image != nil {
+			images[name] = *image
 		}
+		keepTests(rel, name, tests)
 		return nil
 	})
 	return images, err
+}
+
+// buildImage tests one image and builds it; what is not done is nil.
+func (m *Maker) buildImage(ctx context.Context, req MakeRequest, rel *v1alpha1.Release, name, work string, enough bool) (*v1alpha1.Tests, *build.Image, error) {
+	spec := rel.Spec.Images[name]
+	kind, from := builderOf(spec)
+	builder, ok := m.Builders[kind]
+	if !ok {
+		return nil, nil, fault.New(fault.Internal, "build image "+name, "there is no builder %q", kind)
+	}
+	wanted := build.Request{
+		Dir: req.Dir, Service: rel.Service, Name: name, Image: spec, Version: rel.Version, Commit: rel.Source.Commit, Time: rel.Source.Time,
+		Log: func(line string) { req.Progress(name + ": " + line) },
+	}
+	tests, err := runTests(ctx, builder, wanted, req.Progress)
+	if err != nil || enough && tests != nil {
+		return tests, nil, err
+	}
+	req.Progress("building image " + name + " from " + from)
+	image, err := builder.Build(ctx, wanted, work)
+	if err != nil {
+		return nil, nil, wrap("build image "+name, err)
+	}
+	req.Progress("built image " + name + " " + image.Digest)
+	return tests, &image, nil
 }
 
 // pushParts pushes everything that the release will name, and names it.
@@ -223,13 +231,12 @@ func (m *Maker) pushParts(ctx context.Context, req MakeRequest, p prepared, imag
 
 // each runs do for every name, a limited number at once, and returns the first failure, which stops the others.
 func (m *Maker) each(ctx context.Context, names []string, do func(context.Context, string) error) error {
-	limit := m.Limit
-	if limit < 1 {
-		limit = runtime.GOMAXPROCS(0)
+	places := m.Places
+	if places == nil {
+		places = make(chan struct{}, runtime.GOMAXPROCS(0))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	places := make(chan struct{}, limit)
 	var wg sync.WaitGroup
 	for _, name := range names {
 		wg.Go(func() {

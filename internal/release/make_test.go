@@ -29,6 +29,8 @@ type builder struct {
 	fail map[string]error
 	// salt makes other images of the same.
 	salt string
+	// pushed are the references by digest of images that the builder pushed itself, by name.
+	pushed map[string]string
 
 	mu     sync.Mutex
 	built  []string
@@ -57,6 +59,10 @@ func (b *builder) Build(ctx context.Context, req build.Request, dir string) (bui
 	}
 	if err := b.fail[req.Name]; err != nil {
 		return build.Image{}, err
+	}
+	if ref, ok := b.pushed[req.Name]; ok {
+		_, digest, _ := strings.Cut(ref, "@")
+		return build.Image{Reference: ref, Digest: digest}, nil
 	}
 	path := filepath.Join(dir, req.Name)
 	digest, err := registrytest.PutLayout(path, req.Image.Ko+" "+req.Name+b.salt)
@@ -266,7 +272,7 @@ func TestAFailedBuildPushesNothingAndStopsTheOthers(t *testing.T) {
 	reg := &registrytest.Memory{}
 	b := &builder{fail: map[string]error{"back": fault.New(fault.Usage, "go build", "main.go:1:1: nonsense").WithHint("mend it")}}
 	m := maker(b, clean(), reg)
-	m.Limit = 1
+	m.Places = make(chan struct{}, 1)
 	_, _, err := m.Make(t.Context(), release.MakeRequest{Project: project, Service: "shop", Dir: dir, Version: "1.0.0"})
 	if !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), "image back") || fault.HintOf(err) != "mend it" {
 		t.Errorf("got %v, hint %q", err, fault.HintOf(err))
@@ -296,7 +302,7 @@ func TestImagesAreBuiltInParallelWithALimit(t *testing.T) {
 	for limit, want := range map[int]int{1: 1, 3: 3} {
 		b := &builder{gate: make(chan struct{})}
 		m := maker(b, clean(), &registrytest.Memory{})
-		m.Limit = limit
+		m.Places = make(chan struct{}, limit)
 		done := make(chan error, 1)
 		go func() {
 			_, _, err := m.Make(t.Context(), release.MakeRequest{Project: project, Service: "shop", Dir: dir, Version: "1.0.0"})

@@ -14,7 +14,7 @@ import (
 func (m *Maker) seal(ctx context.Context, req MakeRequest, repository string, images map[string]build.Image, work string, rel *v1alpha1.Release) (seal.Making, error) {
 	making := seal.Making{Release: rel, Layouts: map[string]string{}, Work: work}
 	if m.Seal == nil {
-		return making, nil
+		return making, m.keepFirst(ctx, repository, rel)
 	}
 	for name, image := range images {
 		making.Layouts[name] = image.Layout
@@ -30,13 +30,14 @@ func (m *Maker) seal(ctx context.Context, req MakeRequest, repository string, im
 	if err := m.Seal.Images(ctx, making); err != nil {
 		return making, err
 	}
-	return making, m.keepScans(ctx, repository, rel)
+	return making, m.keepFirst(ctx, repository, rel)
 }
 
-// keepScans takes the scans' summary from the release that is there already, where nothing else differs: what scanners know changes
-// from day to day, and the same sources under the same version must stay the same release. Today's scan has passed, or we were not here.
-func (m *Maker) keepScans(ctx context.Context, repository string, rel *v1alpha1.Release) error {
-	if rel.Scans == nil {
+// keepFirst takes the scans' and tests' summaries from the release that is there already, where nothing else differs: what scanners know
+// changes from day to day, and what tests skip from machine to machine, but the same sources under the same version must stay the same
+// release. Today's scan and tests have passed, or we were not here.
+func (m *Maker) keepFirst(ctx context.Context, repository string, rel *v1alpha1.Release) error {
+	if rel.Scans == nil && rel.Tests == nil {
 		return nil
 	}
 	artifact, _, err := m.Registry.Pull(ctx, repository+":"+Tag(rel.Version))
@@ -58,10 +59,16 @@ func (m *Maker) keepScans(ctx context.Context, repository string, rel *v1alpha1.
 	if err != nil {
 		return err
 	}
-	scans := there.Scans
-	there.Scans, mine.Scans = nil, nil
-	if scans != nil && reflect.DeepEqual(there, mine) {
+	scans, tests := there.Scans, there.Tests
+	there.Scans, mine.Scans, there.Tests, mine.Tests = nil, nil, nil, nil
+	if !reflect.DeepEqual(there, mine) {
+		return nil
+	}
+	if scans != nil {
 		rel.Scans = scans
+	}
+	if len(tests) == len(rel.Tests) {
+		rel.Tests = tests
 	}
 	return nil
 }

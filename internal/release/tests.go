@@ -56,6 +56,17 @@ func runTests(ctx context.Context, builder build.Builder, req build.Request, pro
 	return &v1alpha1.Tests{Passed: report.Passed, Skipped: report.Skipped}, nil
 }
 
+// keepTests names the results of an image's tests in the release; nil are none.
+func keepTests(rel *v1alpha1.Release, image string, tests *v1alpha1.Tests) {
+	if tests == nil {
+		return
+	}
+	if rel.Tests == nil {
+		rel.Tests = map[string]v1alpha1.Tests{}
+	}
+	rel.Tests[image] = *tests
+}
+
 // judge says whether tests passed. Where results were asked for, their absence is no success.
 func judge(op string, req build.Request, ended build.Tested, report testreport.Report, place string) error {
 	switch {

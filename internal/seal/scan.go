@@ -36,9 +36,10 @@ type ScanFinding struct {
 	Failing bool `json:"failing,omitempty"`
 }
 
-// scanImages scans every image, so that one run shows everything that there is to repair.
-func (s *Sealer) scanImages(ctx context.Context, m Making) error {
-	if s.Scanner == nil {
+// ScanImages scans every image, so that one run shows everything that there is to repair, and fills in the release's summary. It fails
+// with fault.Refused where a scan found what must not be, or could not be made.
+func (s *Sealer) ScanImages(ctx context.Context, m Making) error {
+	if s == nil || s.Scanner == nil {
 		return nil
 	}
 	s.report.Scans, m.Release.Scans = map[string]Scanned{}, map[string]v1alpha1.ScanSummary{}

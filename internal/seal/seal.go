@@ -118,7 +118,7 @@ func (s *Sealer) Images(ctx context.Context, m Making) error {
 	if s == nil {
 		return nil
 	}
-	if err := s.scanImages(ctx, m); err != nil {
+	if err := s.ScanImages(ctx, m); err != nil {
 		return err
 	}
 	if err := s.introduce(); err != nil {

@@ -20,6 +20,7 @@ type bed struct {
 	Kubeconfig     string   `json:"kubeconfig"`
 	Context        string   `json:"context"`
 	Registry       string   `json:"registry"`
+	Buildkit       string   `json:"buildkit"`
 	Entries        []string `json:"entryURLs"`
 }
 

@@ -25,6 +25,7 @@ func benches() []bench {
 		{"plan", false, planMonorepo},
 		{"noop", false, buildNothing},
 		{"promote", false, promoteWithinARegistry},
+		{"bookshop", os.Getenv("BUILDKIT_HOST") == "", buildBookshop},
 		{"deploy", true, deployAgainstHelm},
 		{"requests", true, requestsPerRollout},
 		{"shift", true, shiftBack},

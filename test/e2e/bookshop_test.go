@@ -3,29 +3,23 @@
 package e2e
 
 import (
-	"archive/tar"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
-	"io/fs"
 	"log"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/sluice-dev/sluice/test/toolchain"
 )
 
 // bookshop is a copy of the example, with a registry of its own that holds an image of this machine's Go.
@@ -57,77 +51,11 @@ func newBookshop(t *testing.T) *bookshop {
 	if err := os.CopyFS(b.dir, os.DirFS("../../examples/bookshop")); err != nil {
 		t.Fatal(err)
 	}
-	b.pushGo(t)
+	if err := toolchain.Push(t.Context(), b.registry+"/golang:1.26"); err != nil {
+		t.Fatal(err)
+	}
 	b.replace(t, "sluice.yaml", "# args: {GO_IMAGE: registry.example.com/golang:1.26}", "args: {GO_IMAGE: "+b.registry+"/golang:1.26}")
 	return b
-}
-
-// pushGo pushes the toolchain that runs this test as one layer: what golang:1.26 is to the Dockerfile, without a network and without a shell.
-func (b *bookshop) pushGo(t *testing.T) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := filepath.EvalSymlinks(strings.TrimSpace(string(out)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var layer bytes.Buffer
-	archive := tar.NewWriter(&layer)
-	if err := archive.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}); err != nil {
-		t.Fatal(err)
-	}
-	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == root {
-			return err
-		}
-		relative, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		if top := strings.Split(relative, "/")[0]; entry.IsDir() && (entry.Name() == "testdata" || top == "test" || top == "api" || top == "doc") {
-			return filepath.SkipDir
-		}
-		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			return err
-		}
-		header := &tar.Header{Name: "usr/local/go/" + relative, Mode: int64(info.Mode().Perm()), Size: info.Size()}
-		if err := archive.WriteHeader(header); err != nil {
-			return err
-		}
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(archive, file)
-		return errors.Join(err, file.Close())
-	})
-	if err := errors.Join(err, archive.Close()); err != nil {
-		t.Fatal(err)
-	}
-	image, err := mutate.AppendLayers(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
-		static.NewLayer(layer.Bytes(), types.OCIUncompressedLayer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.OS, config.Architecture = "linux", runtime.GOARCH
-	config.Config.Env = []string{"PATH=/usr/local/go/bin", "HOME=/root"}
-	if image, err = mutate.ConfigFile(image, config); err != nil {
-		t.Fatal(err)
-	}
-	ref, err := name.ParseReference(b.registry + "/golang:1.26")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(ref, image, remote.WithContext(t.Context())); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (b *bookshop) replace(t *testing.T, file, old, text string) {
@@ -147,10 +75,10 @@ func (b *bookshop) replace(t *testing.T, file, old, text string) {
 
 // built is the result of `sluice build -o json`.
 type built struct {
-	Images  map[string]string
-	Tests   map[string]struct{ Passed, Skipped int }
-	Reason  string
-	Message string
+	Images, Unchanged map[string]string
+	Tests             map[string]struct{ Passed, Skipped int }
+	Reason            string
+	Message           string
 }
 
 func (b *bookshop) build(t *testing.T, service, version string) (code int, result built, log string) {
@@ -213,6 +141,19 @@ func TestBookshop(t *testing.T) {
 		t.Errorf("the results are %q, %v", text, err)
 	}
 
+	t.Run("nothing is built twice", func(t *testing.T) {
+		// Neither a comment nor another service's file is part of what the three are made from.
+		b.replace(t, "receipts/Dockerfile", "# Nothing but the program", "# No more than the program")
+		for _, service := range []string{"catalog", "basket", "receipts"} {
+			code, result, log := b.build(t, service, "1.0.1")
+			if code != 0 || result.Unchanged["web"] != "1.0.0" || !b.pushed(t, service, "1.0.1") {
+				t.Errorf("%s: exit %d, unchanged %v\n%s", service, code, result.Unchanged, log)
+			}
+			if got := result.Tests["web"].Passed; (service == "receipts") != (got == 3) {
+				t.Errorf("%s, found: %d tests passed", service, got)
+			}
+		}
+	})
 	t.Run("a failing test", func(t *testing.T) {
 		b.replace(t, "money/money.go", "+50)/100", "+49)/100") // Both the library and the receipt have a test that sees it.
 		defer b.replace(t, "money/money.go", "+49)/100", "+50)/100")

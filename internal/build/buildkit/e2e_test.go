@@ -73,6 +73,12 @@ func newWorld(t *testing.T) *world {
 // pushBase pushes an image that holds the program tool alone.
 func (w *world) pushBase(t *testing.T) {
 	t.Helper()
+	w.pushImage(t, "/")
+}
+
+// pushImage pushes it with another folder to start in: another image under the same tag.
+func (w *world) pushImage(t *testing.T, folder string) {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "tool")
 	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./testdata/tool")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -106,7 +112,7 @@ func (w *world) pushBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.OS, config.Architecture = "linux", "amd64"
+	config.OS, config.Architecture, config.Config.WorkingDir = "linux", "amd64", folder
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		t.Fatal(err)
 	}
