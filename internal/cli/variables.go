@@ -24,7 +24,7 @@ func newVariables(inv *invocation) *cobra.Command {
 
 No command prints what a variable contains.`, 0, 2),
 		Example: `  sluice variables init
-  sluice variables set DB_PASSWORD --env dev < password.txt
+  sluice variables set DB_PASSWORD --env dev
   sluice variables list --env dev`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -56,13 +56,7 @@ func Union(t reflect.Type) []string {
 		return []string{"grype", "trivy", "sarif"}
 	case reflect.TypeFor[v1alpha1.SARIFScan]():
 		return []string{"command", "file"}
-	case reflect.TypeFor[v1alpha1.VariableStore]():
-		return []string{"sops", "keyVault", "vault", "kubernetes"}
-	case reflect.TypeFor[v1alpha1.VaultAuth]():
-		return []string{"token", "kubernetes", "appRole", "jwt"}
-	case reflect.TypeFor[v1alpha1.VaultCredential]():
-		return []string{"env", "file"}
 	default:
-		return nil
+		return storeUnion(t)
 	}
 }

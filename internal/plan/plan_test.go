@@ -22,18 +22,16 @@ func mono() v1alpha1.Project {
 			ImageValues: map[string]string{"app": "image"},
 		}
 	}
-	web := service("web")
-	web.Variables = map[string]v1alpha1.Variable{"A": {}}
 	return v1alpha1.Project{
 		Name: "mono", Registry: "localhost:5000/mono",
 		Services: map[string]v1alpha1.Service{
 			"delivery": service("delivery", "lib/money", "../proto/*.proto", "!**/*.md"),
 			"ingest":   service("ingest", "lib", "!lib/money", "lib/money/go"),
-			"web":      web,
+			"web":      service("web"),
 		},
 		Environments: map[string]v1alpha1.Environment{
 			"dev":  {Namespace: "dev", Values: []string{"values-dev.yaml"}},
-			"prod": {Namespace: "prod", Values: []string{"values-prod.yaml"}, Variables: &v1alpha1.VariableStore{SOPS: "env/prod.yaml"}},
+			"prod": {Namespace: "prod", Values: []string{"values-prod.yaml"}},
 		},
 	}
 }
@@ -94,7 +92,6 @@ func TestWhatAPathTouches(t *testing.T) {
 		"proto/order.proto":                {"delivery by services.delivery.paths[1]: ../proto/*.proto"},
 		"proto/v2/order.proto":             nil,
 		"proto/dir.proto/order.txt":        {"delivery by services.delivery.paths[1]: ../proto/*.proto"},
-		"app/env/prod.yaml":                {"web by environments.prod.variables.sops: env/prod.yaml"},
 		"app/values-dev.yaml":              all("environments.dev.values[0]: values-dev.yaml"),
 		"app/values-other.yaml":            nil,
 		"app/src/web/go.mod":               {"web by services.web.images.app: ./src/web"},
