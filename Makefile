@@ -34,7 +34,7 @@ test-unit: ## unit tests; they need no cluster, no root and no network
 	$(GO) test ./...
 	cd local && $(GO) test ./...
 
-test-e2e: build ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
+test-e2e: build bin/vault ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
 	@echo "==> local cluster"
 	bin/sluice local up --with buildkit
 	@echo "==> end-to-end tests"
@@ -77,6 +77,11 @@ demo: ready build ## release the calculator on the local cluster: good versions,
 bin/helm: go.mod
 	@echo "==> bin/helm (the Helm of the version that Sluice uses, to compare with)"
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $@ helm.sh/helm/v4/cmd/helm
+
+# Vault's licence is the BUSL, which nothing that is linked into Sluice has: it is a module of its own, and for tests only.
+bin/vault: test/vault/go.mod test/vault/go.sum test/vault/main.go
+	@echo "==> bin/vault (the Vault that the tests of its adapter run, once, about 5 minutes on two cores)"
+	cd test/vault && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o ../../$@ .
 
 bin/buildctl: tools/buildctl/go.mod tools/buildctl/go.sum
 	@echo "==> bin/buildctl (to compare with)"

@@ -44,6 +44,10 @@ type Service struct {
 	// PerSlot names volumes ("PersistentVolumeClaim/name") of which each slot may have its own, empty at first: caches and scratch space.
 	// A volume that is listed neither here nor under shared is refused with two slots, for the new version would start without its data.
 	PerSlot []string `json:"perSlot,omitempty"`
+	// Variables that the service takes of its environment's store, by name. They have the same name in every environment; the store differs.
+	Variables map[string]Variable `json:"variables,omitempty"`
+	// VariableValues says where the chart wants to be told about variables.
+	VariableValues *VariableValues `json:"variableValues,omitempty"`
 }
 
 // Environment is a place where services run: cluster, namespace, values, strategy and gates.
@@ -61,6 +65,8 @@ type Environment struct {
 	Values []string `json:"values,omitempty"`
 	// Entry is the URL at which users reach the service; gates and the last line of the output use it.
 	Entry string `json:"entry,omitempty"`
+	// Variables says which secure store holds the environment's variables. Default: none, which only services without variables can do with.
+	Variables *VariableStore `json:"variables,omitempty"`
 	// Strategy says how a release takes over.
 	Strategy Strategy `json:"strategy"`
 	// Gates asked of the new version before users see it, and at every step.

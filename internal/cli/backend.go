@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/seal"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // Backend is what the commands need to have done for them; app provides it, tests put ports in memory behind it.
@@ -37,6 +38,8 @@ type Backend interface {
 	Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error)
 	// Open connects to an environment's cluster and verifies which one it is.
 	Open(ctx context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error)
+	// Variables opens the store that holds an environment's variables.
+	Variables(ctx context.Context, environment string, env v1alpha1.Environment) (variables.Store, error)
 	// Verify checks what a release must prove before it may come to an environment; project is nil where there is no file.
 	Verify(ctx context.Context, project *v1alpha1.Project, release *v1alpha1.Release, ref v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error)
 	Close() error

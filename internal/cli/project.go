@@ -14,7 +14,10 @@ import (
 )
 
 // project loads the sluice.yaml that is meant: the one of --file, else the nearest.
-func (inv *invocation) project() (*config.File, error) {
+func (inv *invocation) project() (*config.File, error) { return inv.loadWith(config.Load) }
+
+// loadWith loads the sluice.yaml that is meant by one of config's ways.
+func (inv *invocation) loadWith(load func(string, func(string) (string, bool)) (*config.File, error)) (*config.File, error) {
 	path := inv.file
 	if path == "" {
 		found, err := config.Find(inv.Dir)
@@ -25,7 +28,7 @@ func (inv *invocation) project() (*config.File, error) {
 	} else if !filepath.IsAbs(path) {
 		path = filepath.Join(inv.Dir, path)
 	}
-	return config.Load(path, inv.LookupEnv)
+	return load(path, inv.LookupEnv)
 }
 
 // service loads the project and finds the named service in it, or the only one.

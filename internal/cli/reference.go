@@ -67,6 +67,7 @@ func resultKind(command string) string {
 		"rollback": "RollbackResult` or `RolloutResult", "abort": "RollbackResult",
 		"status": "Status", "history": "History",
 		"release list": "ReleaseList", "release show": "Release", "release verify": "ReleaseVerification",
+		"variables init": "VariablesInitResult", "variables set": "VariableSetResult", "variables edit": "VariableSetResult", "variables list": "VariableList",
 		"uninstall": "UninstallResult", "version": "Version",
 	}[command]
 }

@@ -42,7 +42,7 @@ Results go to stdout, the log to stderr. NO_COLOR switches colours off.`,
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newInit(inv), newCheck(inv), newPlan(inv), newSchema(inv),
+		newInit(inv), newCheck(inv), newPlan(inv), newSchema(inv), newVariables(inv),
 		newBuild(inv), newDeploy(inv), newRun(inv), newPromote(inv), newRollback(inv), newAbort(inv), newResume(inv),
 		newStatus(inv), newHistory(inv), newRelease(inv),
 		newUninstall(inv),

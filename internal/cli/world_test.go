@@ -28,6 +28,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/store/memory"
 	"github.com/sluice-dev/sluice/internal/traffic"
 	"github.com/sluice-dev/sluice/internal/traffic/traffictest"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 const projectFile = `apiVersion: sluice.dev/v1alpha1
@@ -74,6 +75,8 @@ type world struct {
 	mu     sync.Mutex
 	// damage is what is wrong with releases in the registry.
 	damage string
+	// variables is the store of every environment. Default: what the file says.
+	variables variables.Store
 	// environment of the process.
 	environment map[string]string
 	// ciReads says that a CI system reads standard error itself.
@@ -219,6 +222,14 @@ func (b *backend) Check(ctx context.Context, file *config.File, services, enviro
 // Plan is the real one: it needs Git only.
 func (b *backend) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
 	return app.New(b.o).Plan(ctx, req)
+}
+
+// Variables is the real one for files, which need no cluster.
+func (b *backend) Variables(ctx context.Context, environment string, env v1alpha1.Environment) (variables.Store, error) {
+	if b.variables != nil {
+		return b.variables, nil
+	}
+	return app.New(b.o).Variables(ctx, environment, env)
 }
 
 func (b *backend) Verify(_ context.Context, project *v1alpha1.Project, release *v1alpha1.Release, _ v1alpha1.ReleaseRef, environment string) ([]seal.Proof, error) {

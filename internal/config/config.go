@@ -40,12 +40,15 @@ func Load(path string, getenv func(string) (string, bool)) (*File, error) {
 	return decode(path, data, getenv)
 }
 
-func decode(path string, data []byte, getenv func(string) (string, bool)) (*File, error) {
+func decode(path string, data []byte, getenv func(string) (string, bool), options ...func(*validator)) (*File, error) {
 	f, d, err := form(path, data, getenv)
 	if err != nil {
 		return nil, err
 	}
 	v := newValidator(f, d)
+	for _, option := range options {
+		option(v)
+	}
 	v.project()
 	if err := append(d.problems, v.problems...).err(); err != nil {
 		return nil, err

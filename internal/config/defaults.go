@@ -10,6 +10,7 @@ import (
 // version of Sluice with other defaults does not change it.
 func applyDefaults(p *v1alpha1.Project) {
 	supplyDefaults(p)
+	variableDefaults(p)
 	for name, e := range p.Environments {
 		orDuration(&e.Timeout, 5*time.Minute)
 		gateDefaults(e.Gates)

@@ -33,6 +33,7 @@ func (v *validator) service(name string, s v1alpha1.Service) {
 		v.slotValue(child(child(path, "slotValues"), key), key, s.SlotValues[key])
 	}
 	v.slotObjects(path, s)
+	v.serviceVariables(path, s)
 	v.paths(child(path, "paths"), s.Paths)
 }
 
@@ -93,7 +94,7 @@ func (v *validator) imageValues(path string, s v1alpha1.Service) {
 
 // valuePath checks a dotted path into a chart's values.
 func (v *validator) valuePath(path, place string) {
-	if !v.matches(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`, place) {
+	if !v.matches(valuePath, place) {
 		v.report(path, "", "%q is no path in a chart's values such as images.frontend", place)
 	}
 }

@@ -61,6 +61,6 @@ func Union(t reflect.Type) []string {
 	case reflect.TypeFor[v1alpha1.SARIFScan]():
 		return []string{"command", "file"}
 	default:
-		return nil
+		return storeUnion(t)
 	}
 }

@@ -18,6 +18,8 @@ type validator struct {
 	broken    []string
 	problems  Problems
 	patterns  map[string]*regexp.Regexp
+	// unmade says that encrypted files need not be there yet.
+	unmade bool
 }
 
 func newValidator(f *File, d *decoder) *validator {
@@ -71,6 +73,7 @@ func (v *validator) project() {
 		v.environment(name, p.Environments[name])
 	}
 	v.supply(p)
+	v.variables(p)
 	v.cycles()
 	v.namespaces()
 }

@@ -34,8 +34,11 @@ type index struct {
 func rulesOf(p v1alpha1.Project, file string) (index, error) {
 	x := index{byFolder: map[string][]rule{}}
 	dir := path.Dir(file)
-	var values []rule
+	var values, encrypted []rule
 	for _, name := range sorted(p.Environments) {
+		if store := p.Environments[name].Variables; store != nil && store.SOPS != "" {
+			encrypted = append(encrypted, rule{folder: path.Join(dir, store.SOPS), why: fmt.Sprintf("environments.%s.variables.sops: %s", name, store.SOPS)})
+		}
 		for i, v := range p.Environments[name].Values {
 			values = append(values, rule{folder: path.Join(dir, v), why: fmt.Sprintf("environments.%s.values[%d]: %s", name, i, v)})
 		}
@@ -45,7 +48,11 @@ func rulesOf(p v1alpha1.Project, file string) (index, error) {
 		if err != nil {
 			return x, err
 		}
-		for i, r := range append(slices.Clone(values), list...) {
+		general := values
+		if len(p.Services[name].Variables) > 0 {
+			general = slices.Concat(values, encrypted)
+		}
+		for i, r := range slices.Concat(general, list) {
 			r.service, r.order = at, i
 			x.byFolder[r.folder] = append(x.byFolder[r.folder], r)
 		}

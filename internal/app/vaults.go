@@ -1,0 +1,56 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
+	"github.com/sluice-dev/sluice/internal/variables/keyvault"
+	"github.com/sluice-dev/sluice/internal/variables/vault"
+)
+
+// clock waits as the system does, and tells the time that the app was given.
+type clock struct {
+	variables.SystemClock
+	now func() time.Time
+}
+
+func (c clock) Now() time.Time { return c.now() }
+
+// keyVault reads as whoever the Azure SDK finds signed in: a service principal of the environment, a workload's or machine's identity, az.
+func (a *App) keyVault(name string) (variables.Store, error) {
+	credential, err := azidentity.NewDefaultAzureCredential(nil)
+	if err != nil {
+		return nil, fault.Wrap(fault.Unreachable, "look for who is signed in to Azure", err)
+	}
+	store, err := keyvault.New(name, keyvault.Options{Credential: credential, Clock: clock{now: a.o.Now}})
+	if err != nil {
+		return nil, err // and no interface around a nil store
+	}
+	return store, nil
+}
+
+func (a *App) vault(settings v1alpha1.VaultStore) (variables.Store, error) {
+	store, err := vault.New(settings, vault.Options{
+		Clock: clock{now: a.o.Now},
+		Getenv: func(name string) string {
+			text, _ := a.o.LookupEnv(name)
+			return text
+		},
+		ReadFile: func(path string) ([]byte, error) {
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(a.o.Dir, filepath.FromSlash(path))
+			}
+			return os.ReadFile(path)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
