@@ -53,6 +53,9 @@ type App struct {
 	public  sigstore.PublicGood
 	// places bound how many images are worked on at once, of all builds together.
 	places chan struct{}
+	// signs makes who signs, learns the credentials that Git has: once, for all builds together.
+	signs  onceSigner
+	learns sync.Once
 	mu     sync.Mutex
 	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
 	loaded map[string]*v1alpha1.Release

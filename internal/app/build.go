@@ -7,7 +7,6 @@ import (
 	"github.com/sluice-dev/sluice/internal/build"
 	"github.com/sluice-dev/sluice/internal/build/buildkit"
 	"github.com/sluice-dev/sluice/internal/build/chart"
-	"github.com/sluice-dev/sluice/internal/build/git"
 	"github.com/sluice-dev/sluice/internal/build/ko"
 	"github.com/sluice-dev/sluice/internal/build/script"
 	"github.com/sluice-dev/sluice/internal/config"
@@ -81,9 +80,9 @@ func (a *App) maker(ctx context.Context, req BuildRequest, releases bool) (*rele
 	want := release.MakeRequest{
 		Project: project, Service: req.Service, Dir: req.File.Dir, Version: req.Version, Rebuild: a.o.Rebuild, Progress: req.Log,
 	}
-	sources := git.Git{Log: req.Log, Secrets: a.o.Secrets}
+	sources := a.sources(req.Log)
 	// What commands of the build print may hold the credentials that Git has.
-	sources.Learn(ctx, req.File.Dir)
+	a.learns.Do(func() { sources.Learn(ctx, req.File.Dir) })
 	registry := a.registry()
 	sealer, err := a.sealer(ctx, req, registry, releases)
 	return &release.Maker{

@@ -9,8 +9,9 @@ import (
 
 // Plan tells which services a change touches and what is done for them.
 func (a *App) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
-	planner := plan.Planner{Sources: a.sources(), History: a.sources(), LookupEnv: a.o.LookupEnv}
+	planner := plan.Planner{Sources: a.sources(a.o.Log), History: a.sources(a.o.Log), LookupEnv: a.o.LookupEnv}
 	return planner.Plan(ctx, req)
 }
 
-func (a *App) sources() git.Git { return git.Git{Log: a.o.Log, Secrets: a.o.Secrets} }
+// sources reads source control, and says by log what it fetches.
+func (a *App) sources(log func(line string)) git.Git { return git.Git{Log: log, Secrets: a.o.Secrets} }

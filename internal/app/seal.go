@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -57,7 +58,7 @@ func (a *App) sealer(ctx context.Context, req BuildRequest, registry *oci.Regist
 	}
 	if signing := file.Project.Signing; signing != nil && releases {
 		var err error
-		if s.Signer, err = a.signer(ctx, *signing, file.Dir); err != nil {
+		if s.Signer, err = a.signs.signer(func() (sign.Signer, error) { return a.signer(ctx, *signing, file.Dir) }); err != nil {
 			return nil, err
 		}
 	}
@@ -65,6 +66,18 @@ func (a *App) sealer(ctx context.Context, req BuildRequest, registry *oci.Regist
 		s.Scan, s.Scanner = *rules, scanner(*rules, file.Dir)
 	}
 	return s, nil
+}
+
+// onceSigner is who signs what a run makes: several releases are signed by one identity, whose certificate was asked for once.
+type onceSigner struct {
+	once sync.Once
+	by   sign.Signer
+	err  error
+}
+
+func (s *onceSigner) signer(prepare func() (sign.Signer, error)) (sign.Signer, error) {
+	s.once.Do(func() { s.by, s.err = prepare() })
+	return s.by, s.err
 }
 
 func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) (sign.Signer, error) {

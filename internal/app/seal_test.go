@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
@@ -18,6 +19,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/scan/grype"
 	"github.com/sluice-dev/sluice/internal/scan/sarif"
 	"github.com/sluice-dev/sluice/internal/scan/trivy"
+	"github.com/sluice-dev/sluice/internal/sign"
 )
 
 func TestSigningKeys(t *testing.T) {
@@ -102,5 +104,26 @@ func TestNamesThatLie(t *testing.T) {
 		if err := meant(name, rel); (err == nil) != ok || err != nil && !fault.Is(err, fault.Refused) {
 			t.Errorf("%s gave %v", name, err)
 		}
+	}
+}
+
+func TestBuildsOfOneRunShareTheirSigner(t *testing.T) {
+	a := New(Options{LookupEnv: func(string) (string, bool) { return "", false }})
+	made := 0
+	prepare := func() (sign.Signer, error) {
+		made++
+		return nil, fault.New(fault.Unreachable, "reach the signing key", "it does not answer")
+	}
+	var builds sync.WaitGroup
+	for range 8 {
+		builds.Go(func() {
+			if _, err := a.signs.signer(prepare); !fault.Is(err, fault.Unreachable) {
+				t.Errorf("it gives %v", err)
+			}
+		})
+	}
+	builds.Wait()
+	if made != 1 {
+		t.Errorf("it was made %d times", made)
 	}
 }

@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
-	"strings"
 
 	"k8s.io/client-go/rest"
 
@@ -31,12 +29,7 @@ type learning struct {
 
 // RoundTrip sends a request.
 func (l learning) RoundTrip(r *http.Request) (*http.Response, error) {
-	kind, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	l.secrets.Add(credentials)
-	if plain, err := base64.StdEncoding.DecodeString(credentials); err == nil && strings.EqualFold(kind, "Basic") {
-		_, password, _ := strings.Cut(string(plain), ":")
-		l.secrets.Add(password)
-	}
+	l.secrets.AddAuthorization(r.Header.Get("Authorization"))
 	return l.next.RoundTrip(r)
 }
 

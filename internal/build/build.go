@@ -8,6 +8,9 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
 
+// StateFolder is where Sluice keeps what it writes beside the sources, such as the results of tests. It is part of no source.
+const StateFolder = ".sluice"
+
 // Request asks for one image.
 type Request struct {
 	// Dir is the project's folder; the image's paths are relative to it.

@@ -64,17 +64,21 @@ $BUILDKIT_HOST, else Docker's own, else the local cluster's.`, 0, 1, 2, 3, 8, 13
 			if err != nil {
 				return err
 			}
-			if err := inv.checkBuilds(cmd, file, args, flags); err != nil {
+			services, err := servicesOf(file, args)
+			if err != nil {
+				return err
+			}
+			if err := inv.checkBuilds(cmd, services, flags); err != nil {
 				return err
 			}
 			p := inv.progress()
 			defer p.Stop()
 			b := inv.backend(file.Dir, orDefault(flags.registry, file.Project.Registry), p, func(o *app.Options) { o.Rebuild = flags.rebuild })
 			defer inv.close(b)
-			if single := flags.single(file, args); single != "" {
+			if single := flags.single(services); single != "" {
 				return inv.buildOne(cmd.Context(), b, p, app.BuildRequest{File: file, Service: single, Version: flags.version})
 			}
-			return inv.buildSeveral(cmd.Context(), b, p, file, args, flags)
+			return inv.buildSeveral(cmd.Context(), b, p, file, services, flags)
 		}),
 	}
 	registryFlag(cmd, &flags.registry)

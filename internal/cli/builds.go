@@ -35,7 +35,7 @@ type buildDocument struct {
 	Release *releaseDocument `json:"release,omitempty"`
 	// Tried is what was tested and made without being pushed.
 	Tried *triedDocument `json:"tried,omitempty"`
-	Error *buildFailure  `json:"error,omitempty"`
+	Error *failure       `json:"error,omitempty"`
 
 	// version that is planned; "" for the one that Git says.
 	version string
@@ -52,28 +52,14 @@ type triedDocument struct {
 	Scans     map[string]seal.Scanned   `json:"scans,omitempty"`
 }
 
-// buildFailure is why a service was not built.
-type buildFailure struct {
-	Reason   string                  `json:"reason"`
-	ExitCode int                     `json:"exitCode"`
-	Message  string                  `json:"message"`
-	Hint     string                  `json:"hint,omitempty"`
-	Scans    map[string]seal.Scanned `json:"scans,omitempty"`
-}
-
 type buildsFlags struct {
 	registry, version string
 	rebuild, planned  bool
 	plan              planFlags
 }
 
-// checkBuilds refuses services that are not there, and flags that do not go together.
-func (inv *invocation) checkBuilds(cmd *cobra.Command, file *config.File, services []string, f buildsFlags) error {
-	for _, service := range services {
-		if _, err := serviceOf(file, service); err != nil {
-			return err
-		}
-	}
+// checkBuilds refuses flags that do not go together.
+func (inv *invocation) checkBuilds(cmd *cobra.Command, services []string, f buildsFlags) error {
 	for _, name := range []string{"base", "ref", "event"} {
 		// A variable may be set for the other commands of the same job.
 		_, variable := inv.LookupEnv(environmentName(name))
@@ -81,7 +67,7 @@ func (inv *invocation) checkBuilds(cmd *cobra.Command, file *config.File, servic
 			return fault.New(fault.Usage, "", "--%s says what to plan for, and nothing is planned", name).WithHint("add --planned, or leave it out")
 		}
 	}
-	if f.version != "" && f.single(file, services) == "" {
+	if f.version != "" && f.single(services) == "" {
 		return fault.New(fault.Usage, "", "--version is that of one service").
 			WithHint("name the service, and leave --planned out; without --version each service has its own, from Git")
 	}
@@ -89,10 +75,7 @@ func (inv *invocation) checkBuilds(cmd *cobra.Command, file *config.File, servic
 }
 
 // single is the service, where only one is meant.
-func (f *buildsFlags) single(file *config.File, services []string) string {
-	if len(services) == 0 {
-		services = slices.Collect(maps.Keys(file.Project.Services))
-	}
+func (f *buildsFlags) single(services []string) string {
 	if len(services) != 1 || f.planned {
 		return ""
 	}
@@ -137,11 +120,7 @@ func (inv *invocation) buildSeveral(ctx context.Context, b Backend, p progress, 
 func (inv *invocation) jobs(ctx context.Context, b Backend, p progress, file *config.File, services []string, flags buildsFlags) ([]*buildDocument, error) {
 	jobs := []*buildDocument{}
 	if !flags.planned {
-		if len(services) == 0 {
-			services = slices.Collect(maps.Keys(file.Project.Services))
-		}
-		slices.Sort(services)
-		for _, service := range slices.Compact(services) {
+		for _, service := range services {
 			jobs = append(jobs, &buildDocument{Service: service, Stage: plan.Release})
 		}
 		return jobs, nil
@@ -178,9 +157,8 @@ func (d *buildDocument) do(ctx context.Context, b Backend, req app.BuildRequest)
 
 func (d *buildDocument) fail(err error, scans map[string]seal.Scanned) {
 	d.err = err
-	d.Error = &buildFailure{
-		Reason: fault.KindOf(err).String(), ExitCode: fault.ExitCode(err), Message: err.Error(), Hint: hintOf(err), Scans: scans,
-	}
+	why := failureOf(err, scans)
+	d.Error = &why
 }
 
 // failure is what the command ends with: each cause, under the kind of the first.

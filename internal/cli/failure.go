@@ -12,9 +12,8 @@ import (
 	"github.com/sluice-dev/sluice/internal/seal"
 )
 
-// errorDocument is the result of a command that failed.
-type errorDocument struct {
-	document
+// failure is why something was not done.
+type failure struct {
 	// Reason is the class of the error, ExitCode the number that stands for it.
 	Reason   string `json:"reason"`
 	ExitCode int    `json:"exitCode"`
@@ -24,6 +23,19 @@ type errorDocument struct {
 	Problems []config.Problem `json:"problems,omitempty"`
 	// Scans of the images, where one of them failed.
 	Scans map[string]seal.Scanned `json:"scans,omitempty"`
+}
+
+func failureOf(err error, scans map[string]seal.Scanned) failure {
+	return failure{
+		Reason: fault.KindOf(err).String(), ExitCode: fault.ExitCode(err),
+		Message: err.Error(), Hint: hintOf(err), Problems: config.ProblemsOf(err), Scans: scans,
+	}
+}
+
+// errorDocument is the result of a command that failed.
+type errorDocument struct {
+	document
+	failure
 	// Rollout as it was left, where there is one.
 	Rollout *v1alpha1.Rollout `json:"rollout,omitempty"`
 }
@@ -57,10 +69,7 @@ func (inv *invocation) end(ctx context.Context, err error) int {
 			err = fault.Wrap(fault.Interrupted, "interrupted", err)
 		}
 	}
-	doc := errorDocument{
-		document: head("Error"), Reason: fault.KindOf(err).String(), ExitCode: fault.ExitCode(err),
-		Message: err.Error(), Hint: hintOf(err), Problems: config.ProblemsOf(err), Scans: inv.scans,
-	}
+	doc := errorDocument{document: head("Error"), failure: failureOf(err, inv.scans)}
 	var failed *rolloutError
 	if errors.As(err, &failed) && failed.rollout.Number > 0 {
 		doc.Rollout = &failed.rollout

@@ -81,7 +81,7 @@ func TestPromoteBringsOnWhatIsVerified(t *testing.T) {
 	if doc := decode[rolloutDocument](t, r.stdout); doc.Rollout.Release.Version != "1.0.0" || doc.Rollout.Environment != "prod" {
 		t.Errorf("document: %s", r.stdout)
 	}
-	w.now = w.now.Add(time.Minute)
+	w.pass(time.Minute)
 	if r := w.must(0, "promote", "--to", "prod"); !strings.Contains(r.stdout, "was already live in prod") {
 		t.Errorf("stdout: %s", r.stdout)
 	}
@@ -243,7 +243,7 @@ func TestRollbackAfterTheOldSlotWentAway(t *testing.T) {
 	w := newWorld(t)
 	w.must(0, "run", "--version", "1.0.0")
 	w.must(0, "run", "--version", "1.1.0")
-	w.now = w.now.Add(time.Hour)
+	w.pass(time.Hour)
 	status := decode[statusDocument](t, w.must(0, "status", "--env", "prod", "-o", "json").stdout)
 	if got := status.Environments[0].Next; got != "sluice resume calculator --env prod --wait" {
 		t.Errorf("next: %q", got)

@@ -88,16 +88,15 @@ What a shallow clone lacks is fetched.`, 0, 1, 2, 3, 8, 130),
 			if err != nil {
 				return err
 			}
-			for _, service := range args {
-				if _, err := serviceOf(file, service); err != nil {
-					return err
-				}
+			services, err := servicesOf(file, args)
+			if err != nil {
+				return err
 			}
 			p := inv.progress()
 			defer p.Stop()
 			b := inv.backend(file.Dir, file.Project.Registry, p)
 			defer inv.close(b)
-			made, err := b.Plan(cmd.Context(), flags.request(file, args))
+			made, err := b.Plan(cmd.Context(), flags.request(file, services))
 			p.Stop()
 			if err != nil {
 				return err

@@ -56,6 +56,19 @@ func serviceOf(file *config.File, name string) (string, error) {
 	return name, nil
 }
 
+// servicesOf are those that are named, each once and in order; all of the file where none is.
+func servicesOf(file *config.File, named []string) ([]string, error) {
+	for _, service := range named {
+		if _, err := serviceOf(file, service); err != nil {
+			return nil, err
+		}
+	}
+	if len(named) == 0 {
+		named = slices.Collect(maps.Keys(file.Project.Services))
+	}
+	return slices.Compact(slices.Sorted(slices.Values(named))), nil
+}
+
 // environmentOf returns the named environment, or the only one.
 func environmentOf(environments map[string]v1alpha1.Environment, name, where string) (string, v1alpha1.Environment, error) {
 	names := slices.Sorted(maps.Keys(environments))

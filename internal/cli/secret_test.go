@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -214,8 +213,8 @@ func TestTreeMasksBeforeItCuts(t *testing.T) {
 	secrets := &variables.Masker{}
 	secrets.Add(strings.Repeat("c4n4ry-", 10))
 	w := newWorld(t)
-	tr := newTree(&out, style{}, func() time.Time { return w.now }, secrets)
-	r, o := sample(w.now)
+	tr := newTree(&out, style{}, w.time, secrets)
+	r, o := sample(w.time())
 	r.Environment = "prod-and-more-" + strings.Repeat("c4n4ry-", 10)
 	tr.Observed(r, o, rollout.Decision{})
 	tr.Stop()

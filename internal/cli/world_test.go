@@ -56,6 +56,7 @@ type world struct {
 	t        *testing.T
 	dir      string
 	now      time.Time
+	clock    sync.Mutex
 	releases map[string]*v1alpha1.Release
 	store    *memory.Store
 	locker   *memory.Locker
@@ -92,12 +93,24 @@ func newWorld(t *testing.T) *world {
 		t: t, dir: t.TempDir(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), releases: map[string]*v1alpha1.Release{},
 		gate: gatetest.NewScript(gatetest.Pass()), slept: func() {}, environment: map[string]string{},
 	}
-	clock := func() time.Time { return w.now }
-	w.store, w.locker = memory.New(nil), memory.NewLocker(clock, nil)
-	w.releaser, w.router = deploytest.NewFake(clock), traffictest.NewFake(traffictest.Options{Now: clock})
+	w.store, w.locker = memory.New(nil), memory.NewLocker(w.time, nil)
+	w.releaser, w.router = deploytest.NewFake(w.time), traffictest.NewFake(traffictest.Options{Now: w.time})
 	w.write("chart/Chart.yaml", "apiVersion: v2\nname: calculator\nversion: 0.0.0\n")
 	w.write("sluice.yaml", projectFile)
 	return w
+}
+
+// time is what the world's clock shows. The heartbeat of a log looks at it while a rollout lets it pass.
+func (w *world) time() time.Time {
+	w.clock.Lock()
+	defer w.clock.Unlock()
+	return w.now
+}
+
+func (w *world) pass(d time.Duration) {
+	w.clock.Lock()
+	defer w.clock.Unlock()
+	w.now = w.now.Add(d)
 }
 
 func (w *world) write(name, text string) {
@@ -126,7 +139,7 @@ func (w *world) runCtx(ctx context.Context, args ...string) result {
 	code := Run(ctx, Process{
 		Args: args, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Dir: w.dir,
 		LookupEnv: func(name string) (string, bool) { value, ok := w.environment[name]; return value, ok },
-		Now:       func() time.Time { return w.now },
+		Now:       w.time,
 		Environ: func() (all []string) {
 			for name, value := range w.environment {
 				all = append(all, name+"="+value)
@@ -309,7 +322,7 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 			Gates:    func(v1alpha1.Gate) (gate.Gate, error) { return b.gate, nil },
 			Announce: b.o.Announce, Observed: b.o.Observed, Now: b.o.Now,
 			Sleep: func(ctx context.Context, d time.Duration, _ <-chan struct{}) error {
-				b.now = b.now.Add(max(d, 250*time.Millisecond))
+				b.pass(max(d, 250*time.Millisecond))
 				b.slept()
 				return ctx.Err()
 			},

@@ -16,7 +16,9 @@ import (
 )
 
 // TestsDir is where the result files of a service's image lie, below the project's folder: a CI publishes them from there.
-func TestsDir(service, image string) string { return filepath.Join(".sluice", "tests", service, image) }
+func TestsDir(service, image string) string {
+	return filepath.Join(build.StateFolder, "tests", service, image)
+}
 
 // runTests runs the tests that an image asks for; nil where it asks for none. Failing tests are fault.Refused: nothing was pushed, and
 // nothing is wrong with the build.
@@ -123,7 +125,7 @@ func emptyFolder(project, place string) error {
 	if err := root.MkdirAll(place, 0o755); err != nil {
 		return err
 	}
-	file, err := root.OpenFile(filepath.Join(".sluice", ".gitignore"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	file, err := root.OpenFile(filepath.Join(build.StateFolder, ".gitignore"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

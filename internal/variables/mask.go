@@ -2,10 +2,12 @@ package variables
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -51,6 +53,16 @@ func (m *Masker) Add(values ...string) {
 		for _, hear := range heard {
 			hear(value)
 		}
+	}
+}
+
+// AddAuthorization makes the credentials known that stand in the value of an Authorization header, and the password in those of kind Basic.
+func (m *Masker) AddAuthorization(value string) {
+	kind, credentials, _ := strings.Cut(strings.TrimSpace(value), " ")
+	m.Add(credentials)
+	if plain, err := base64.StdEncoding.DecodeString(credentials); err == nil && strings.EqualFold(kind, "Basic") {
+		_, password, _ := strings.Cut(string(plain), ":")
+		m.Add(password)
 	}
 }
 

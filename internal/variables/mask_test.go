@@ -326,3 +326,18 @@ func TestJSONStaysJSON(t *testing.T) {
 		t.Errorf("as YAML: %v\n%s", err, data)
 	}
 }
+
+func TestAuthorizationHeaders(t *testing.T) {
+	var m variables.Masker
+	m.AddAuthorization("Bearer t0ken-of-the-cluster")
+	m.AddAuthorization(" basic " + base64.StdEncoding.EncodeToString([]byte("ci:hunter22-hunter22")))
+	m.AddAuthorization("")
+	for _, text := range []string{"t0ken-of-the-cluster", "hunter22-hunter22", base64.StdEncoding.EncodeToString([]byte("ci:hunter22-hunter22"))} {
+		if !m.Holds("it says " + text) {
+			t.Errorf("%q is not known", text)
+		}
+	}
+	if m.Holds("ci: Bearer, basic") {
+		t.Error("what is no secret is known for one")
+	}
+}

@@ -158,6 +158,7 @@ func (w *world) pushBase(t *testing.T) {
 	var archive bytes.Buffer
 	files := tar.NewWriter(&archive)
 	for file, text := range map[string]string{
+		"etc/debian_version":  "12.5\n",
 		"etc/os-release":      "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n",
 		"var/lib/dpkg/status": "Package: libold\nStatus: install ok installed\nMaintainer: a <a@example.dev>\nArchitecture: amd64\nVersion: 1.0-2\nDescription: old\n",
 	} {

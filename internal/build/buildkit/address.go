@@ -60,7 +60,7 @@ func (b *Builder) connect(ctx context.Context, op string) (*client.Client, endpo
 		if ctx.Err() != nil {
 			return nil, e, fault.Wrap(fault.Interrupted, op, ctx.Err())
 		}
-		last = e.unreachable(op, err)
+		last = e.unreachable(op, e.refusal(ctx, err))
 		if !e.tentative {
 			return nil, e, last
 		}

@@ -40,20 +40,20 @@ func graphOf(ctx context.Context, ref gateway.Reference) (*graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	last := ""
 	for _, data := range definition.Def {
 		op := &pb.Op{}
 		if err := proto.Unmarshal(data, op); err != nil {
 			return nil, fmt.Errorf("read BuildKit's steps: %w", err)
 		}
-		last := digest.FromBytes(data).String()
+		last = digest.FromBytes(data).String()
 		g.ops[last] = op
-		// The last one leads to all others.
-		g.digest = last
 	}
-	if g.digest == "" {
+	if last == "" {
 		return g, nil
 	}
-	g.digest, err = g.sum(g.digest)
+	// The last one leads to all others.
+	g.digest, err = g.sum(last)
 	return g, err
 }
 

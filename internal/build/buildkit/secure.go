@@ -1,15 +1,18 @@
 package buildkit
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-dev/sluice/internal/fault"
 )
@@ -117,6 +120,35 @@ func (i pemFiles) config(op string) (*tls.Config, error) {
 	}
 	return config, nil
 }
+
+// refusal is why TLS was refused, where that was lost: the other side says so after its part of the handshake is done, and whoever writes
+// before he reads it learns only that the connection is gone. Nothing else than err where nobody says more.
+func (e endpoint) refusal(ctx context.Context, err error) error {
+	if e.tls == nil || strings.Contains(err.Error(), "tls: ") {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, refusalTimeout)
+	defer cancel()
+	network, address, _ := strings.Cut(e.address, "://")
+	config := e.tls.Clone()
+	config.NextProtos = []string{"h2"}
+	dialer := tls.Dialer{Config: config}
+	conn, failed := dialer.DialContext(ctx, network, address)
+	if failed == nil {
+		deadline, _ := ctx.Deadline()
+		_ = conn.SetReadDeadline(deadline)
+		_, failed = conn.Read(make([]byte, 1))
+		_ = conn.Close()
+	}
+	var alert *net.OpError
+	if errors.As(failed, &alert) && alert.Op == "remote error" {
+		return failed
+	}
+	return err
+}
+
+// refusalTimeout is how long the other side may take to say why it refuses.
+const refusalTimeout = 5 * time.Second
 
 // tlsCure is what to do about a connection that failed as err says, "" where that has nothing to do with TLS.
 func (e endpoint) tlsCure(err error) string {

@@ -110,7 +110,7 @@ func (s sources) mounts(op string, epoch time.Time) (map[string]fsutil.FS, error
 			return nil, fault.Wrap(fault.Usage, op, err)
 		}
 		mounts[name], err = fsutil.NewFilterFS(plain, &fsutil.FilterOpt{Map: func(path string, stat *types.Stat) fsutil.MapResult {
-			if first, _, _ := strings.Cut(filepath.ToSlash(path), "/"); first == stateFolder {
+			if first, _, _ := strings.Cut(filepath.ToSlash(path), "/"); first == build.StateFolder {
 				return fsutil.MapResultSkipDir
 			}
 			stat.ModTime = moment(epoch, stat.ModTime)
@@ -132,9 +132,6 @@ func moment(epoch time.Time, real int64) int64 {
 	_ = binary.Write(hash, binary.LittleEndian, real)
 	return epoch.UnixNano() + 1 + int64(hash.Sum64()%uint64(time.Second-1))
 }
-
-// stateFolder is where Sluice keeps the results of tests; they are no sources.
-const stateFolder = ".sluice"
 
 func checkedOut(mode uint32) uint32 {
 	switch m := fs.FileMode(mode); {

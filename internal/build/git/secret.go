@@ -2,7 +2,6 @@ package git
 
 import (
 	"context"
-	"encoding/base64"
 	"net/url"
 	"strings"
 )
@@ -22,22 +21,12 @@ func (g Git) Learn(ctx context.Context, dir string) {
 	for entry := range strings.SplitSeq(out, "\x00") {
 		key, value, _ := strings.Cut(entry, "\n")
 		if strings.HasSuffix(key, "extraheader") {
-			g.learnHeader(value)
+			_, credentials, _ := strings.Cut(value, ":")
+			g.Secrets.AddAuthorization(credentials)
 			continue
 		}
 		g.learnURL(value)
 		g.learnURL(strings.TrimSuffix(strings.TrimPrefix(key, "url."), ".insteadof"))
-	}
-}
-
-// learnHeader takes the credentials of a header such as `AUTHORIZATION: basic …`.
-func (g Git) learnHeader(header string) {
-	_, value, _ := strings.Cut(header, ":")
-	kind, credentials, _ := strings.Cut(strings.TrimSpace(value), " ")
-	g.Secrets.Add(credentials)
-	if plain, err := base64.StdEncoding.DecodeString(credentials); err == nil && strings.EqualFold(kind, "basic") {
-		_, password, _ := strings.Cut(string(plain), ":")
-		g.Secrets.Add(password)
 	}
 }
 

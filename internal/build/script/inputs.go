@@ -90,7 +90,7 @@ func digestOf(ctx context.Context, files fs.FS, rules []rule) (string, error) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case entry != nil && entry.IsDir() && (name == ".git" || name == stateFolder || !read && !leadBelow(rules[last+1:], name)):
+		case entry != nil && entry.IsDir() && (name == ".git" || name == build.StateFolder || !read && !leadBelow(rules[last+1:], name)):
 			return fs.SkipDir
 		case err != nil:
 			return err
@@ -101,9 +101,6 @@ func digestOf(ctx context.Context, files fs.FS, rules []rule) (string, error) {
 	})
 	return tree.Digest(), err
 }
-
-// stateFolder is where Sluice keeps the results of tests; they are no sources.
-const stateFolder = ".sluice"
 
 // leadBelow says whether one of the rules may name something below a folder.
 func leadBelow(rules []rule, folder string) bool {

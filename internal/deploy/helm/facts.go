@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -123,6 +124,15 @@ func (r *Releaser) readLogs(ctx context.Context, namespace string, facts []v1alp
 	wg.Wait()
 }
 
+// apology says whether an answer is the kubelet's own word instead of a log. While a container is being replaced, and its log removed, it
+// answers so with status 200.
+func apology(answer []byte) bool {
+	text := bytes.TrimSpace(answer)
+	return !bytes.Contains(text, []byte("\n")) && slices.ContainsFunc([]string{
+		"unable to retrieve container logs for ", "failed to try resolving symlinks in path ", "failed to open log file ",
+	}, func(begin string) bool { return bytes.HasPrefix(text, []byte(begin)) })
+}
+
 // lastWords reads the end of a container's log: of the run that failed where there is one.
 func (r *Releaser) lastWords(ctx context.Context, namespace string, f v1alpha1.PodFact) string {
 	lines := int64(logLines)
@@ -131,8 +141,7 @@ func (r *Releaser) lastWords(ctx context.Context, namespace string, f v1alpha1.P
 		raw, err := r.kube.CoreV1().Pods(namespace).GetLogs(f.Pod, &corev1.PodLogOptions{
 			Container: f.Container, TailLines: &lines, Previous: previous,
 		}).DoRaw(ctx)
-		// While a container is being replaced the kubelet answers with an apology instead of a log.
-		if err == nil && len(raw) > 0 && !bytes.HasPrefix(raw, []byte("unable to retrieve container logs")) {
+		if err == nil && len(raw) > 0 && !apology(raw) {
 			t := &tail{}
 			_, _ = t.Write(raw) // a tail takes everything
 			return t.String()

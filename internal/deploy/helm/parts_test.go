@@ -359,3 +359,18 @@ func TestPinnedHPARemembersItsChart(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheKubeletSaysIsNoLog(t *testing.T) {
+	for answer, want := range map[string]bool{
+		"unable to retrieve container logs for containerd://4f1c9e": true,
+		"failed to try resolving symlinks in path \"/var/log/pods/shop_app-1/app/0.log\": lstat /var/log/pods/shop_app-1/app/0.log: no such file or directory": true,
+		"failed to open log file \"/var/log/pods/shop_app-1/app/0.log\": open: no such file or directory\n":                                                    true,
+		"fatal: cannot read the flux capacitor\n":    false,
+		"starting\nfailed to open log file /tmp/x":   false,
+		"failed to open log file handle cache\nexit": false,
+	} {
+		if got := apology([]byte(answer)); got != want {
+			t.Errorf("%q is taken for a log: %t", answer, !got)
+		}
+	}
+}

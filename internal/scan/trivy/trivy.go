@@ -45,13 +45,13 @@ func (s *Scanner) Scan(ctx context.Context, target scan.Target) (scan.Result, er
 	case target.Layout != "":
 		args = append(args, "--input", target.Layout)
 	case target.Platform != "":
-		args = append(args, "--platform", target.Platform, target.Reference)
+		args = append(args, remote, "--platform", target.Platform, target.Reference)
 	default:
-		args = append(args, target.Reference)
+		args = append(args, remote, target.Reference)
 	}
-	data, err := scan.Program{Name: s.o.Path, Args: args, Env: s.o.Env}.Run(ctx)
+	data, err := scan.Program{Name: s.o.Path, Args: args, Env: s.o.Env, Complaint: complaint}.Run(ctx)
 	if err != nil {
-		return scan.Result{}, err
+		return scan.Result{}, scan.Cured(err, cures()...)
 	}
 	result, err := Decode(data)
 	if err != nil {
@@ -65,6 +65,24 @@ func (s *Scanner) Scan(ctx context.Context, target scan.Target) (scan.Result, er
 	return result, err
 }
 
+// remote keeps the program from asking every container runtime of the machine first: what was built lies in the registry.
+const remote = "--image-src=remote"
+
+// complaint is what the program calls fatal, without the time and its own words for it.
+func complaint(text string) string {
+	_, why, _ := strings.Cut(text, "\tFATAL\tFatal error\t")
+	return strings.TrimSpace(why)
+}
+
+// cures are those for what the program is known to fail with.
+func cures() []scan.Cure {
+	return []scan.Cure{
+		{Says: "--skip-db-update cannot be specified on the first run", Hint: "`trivy image --download-db-only` fetches a database; without internet copy the folder db/ of another machine's cache (TRIVY_CACHE_DIR)"},
+		{Says: "failed to download vulnerability DB", Hint: "let the machine reach the database's registry, or name a mirror of it by TRIVY_DB_REPOSITORY"},
+		{Says: "UNAUTHORIZED", Hint: "`docker login` to the registry where sluice runs; the scanner uses the credentials that are kept there"},
+	}
+}
+
 func decodeVersion(data []byte) (string, time.Time, error) {
 	var v struct {
 		Version         string
@@ -76,7 +94,7 @@ func decodeVersion(data []byte) (string, time.Time, error) {
 	return strings.TrimSpace("trivy " + v.Version), v.VulnerabilityDB.UpdatedAt, nil
 }
 
-// report is what is read of a report; its form is that of trivy v0.69.
+// report is what is read of a report; its form is that of trivy v0.74.
 type report struct {
 	SchemaVersion int
 	ArtifactType  string

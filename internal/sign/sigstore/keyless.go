@@ -137,10 +137,13 @@ func (k *Keyless) certificate(ctx context.Context) (*certified, error) {
 		return nil, fault.New(fault.Unreachable, "", "Fulcio at %s issued a certificate that cannot be used: %w", k.services.fulcio, err)
 	}
 	public := v1alpha1.Signer{Keyless: &v1alpha1.KeylessSigner{Issuer: who.Issuer, Identity: who.Name, TrustedRoot: k.o.Signing.TrustedRoot}}
-	if k.current != nil && *k.public.Keyless != *public.Keyless {
+	switch {
+	case k.public.Keyless == nil:
+		k.public = public
+	case *k.public.Keyless != *public.Keyless:
 		return nil, fault.New(fault.Refused, "", "the run began as %s, and Fulcio now says that it is %s", k.public.Keyless.Identity, who)
 	}
-	k.current, k.public = next, public
+	k.current = next
 	return next, nil
 }
 

@@ -113,8 +113,7 @@ func (p *PublicGood) trust(ctx context.Context, named *v1alpha1.TrustedRoot) (tr
 		material, err := p.material(ctx)
 		return trust{material, "the trusted root of sigstore's public good instance"}, err
 	}
-	t, err := parseTrust(named)
-	return t, err
+	return parseTrust(named)
 }
 
 // parseTrust reads a trusted root that stands in a policy.
