@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "slices"
+
 // Project is the content of a sluice.yaml: what is built, and where it goes.
 type Project struct {
 	// APIVersion is sluice.dev/v1alpha1.
@@ -75,6 +77,22 @@ type Environment struct {
 	Timeout Duration `json:"timeout,omitempty"`
 	// Verify says what a release must prove before it may come here, in place of what the project says.
 	Verify *Verification `json:"verify,omitempty"`
+}
+
+// Files are those, relative to sluice.yaml, that a release carries for the environment: values, encrypted variables, certificates of a
+// store of variables.
+func (e Environment) Files() []string {
+	files := slices.Clone(e.Values)
+	if e.Variables == nil {
+		return files
+	}
+	if e.Variables.SOPS != "" {
+		files = append(files, e.Variables.SOPS)
+	}
+	if e.Variables.Vault != nil && e.Variables.Vault.CAFile != "" {
+		files = append(files, e.Variables.Vault.CAFile)
+	}
+	return files
 }
 
 // Cluster names a Kubernetes cluster; the current context is never used by accident. Exactly one of context and inCluster is set.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -24,23 +25,40 @@ func EncryptedFile(dir, name string, now func() time.Time) (VariableFile, error)
 	return VariableFile{Path: path, Name: name, Now: now}, fault.Wrap(fault.Usage, "find "+name, err)
 }
 
-// Variables opens the store that holds an environment's variables. It reads none yet.
+// reader reads a file that an environment names.
+type reader func(name string) ([]byte, error)
+
+// released reads the files that a release carries: what is deployed needs no checkout.
+func released(release *v1alpha1.Release) reader {
+	return func(name string) ([]byte, error) {
+		data, ok := release.Files[name]
+		if !ok {
+			return nil, fault.New(fault.Fatal, "read "+name, "the release does not carry it").WithHint("build the release again")
+		}
+		return data, nil
+	}
+}
+
+// Variables opens the store that holds an environment's variables, with the files of the project. It reads none yet.
 func (a *App) Variables(ctx context.Context, environment string, env v1alpha1.Environment) (variables.Store, error) {
+	return a.store(ctx, environment, env, func(name string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(a.o.Dir, filepath.FromSlash(name)))
+	})
+}
+
+// store opens the store of an environment.
+func (a *App) store(ctx context.Context, environment string, env v1alpha1.Environment, read reader) (variables.Store, error) {
 	op := "open the variables of environment " + environment
 	switch s := env.Variables; {
 	case s == nil:
 		return nil, fault.New(fault.Usage, op, "nothing says which store holds them").
 			WithHint("name one in environments.%s.variables", environment)
 	case s.SOPS != "":
-		file, err := EncryptedFile(a.o.Dir, s.SOPS, a.o.Now)
-		if err != nil {
-			return nil, err
-		}
-		return file.Store(), nil
+		return sops.New(s.SOPS, func() ([]byte, error) { return read(s.SOPS) }), nil
 	case s.KeyVault != "":
 		return a.keyVault(s.KeyVault)
 	case s.Vault != nil:
-		return a.vault(*s.Vault)
+		return a.vault(*s.Vault, read)
 	case s.Kubernetes != nil:
 		spec := a.override(env.Cluster)
 		c, err := a.connect(ctx, environment, spec)

@@ -35,7 +35,8 @@ func (a *App) keyVault(name string) (variables.Store, error) {
 	return store, nil
 }
 
-func (a *App) vault(settings v1alpha1.VaultStore) (variables.Store, error) {
+// vault reads certificates by read, and credentials where the run is.
+func (a *App) vault(settings v1alpha1.VaultStore, read reader) (variables.Store, error) {
 	store, err := vault.New(settings, vault.Options{
 		Clock: clock{now: a.o.Now},
 		Getenv: func(name string) string {
@@ -43,6 +44,9 @@ func (a *App) vault(settings v1alpha1.VaultStore) (variables.Store, error) {
 			return text
 		},
 		ReadFile: func(path string) ([]byte, error) {
+			if path == settings.CAFile {
+				return read(path)
+			}
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(a.o.Dir, filepath.FromSlash(path))
 			}

@@ -23,7 +23,9 @@ const (
 	// ArtifactType is that of a release, and of its configuration: the Release as JSON.
 	ArtifactType = "application/vnd.sluice.release.v1alpha1+json"
 	// ValuesType is that of a values file, whose path is the layer's title.
-	ValuesType   = "application/vnd.sluice.values.v1alpha1+yaml"
+	ValuesType = "application/vnd.sluice.values.v1alpha1+yaml"
+	// FileType is that of another file that an environment needs, such as its encrypted variables.
+	FileType     = "application/vnd.sluice.file.v1alpha1"
 	chartConfig  = "application/vnd.cncf.helm.config.v1+json"
 	chartContent = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 )
@@ -53,8 +55,18 @@ func encode(rel v1alpha1.Release) (registry.Artifact, error) {
 		// The commit's time, not today's: the digest must not depend on when it was built.
 		a.Annotations[createdAnnotation] = rel.Source.Time.UTC().Format(time.RFC3339)
 	}
+	values := map[string]bool{}
+	for _, environment := range rel.Environments {
+		for _, name := range environment.Values {
+			values[name] = true
+		}
+	}
 	for _, name := range keys(rel.Files) {
-		a.Layers = append(a.Layers, registry.Blob{MediaType: ValuesType, Title: name, Data: rel.Files[name]})
+		kind := FileType
+		if values[name] {
+			kind = ValuesType
+		}
+		a.Layers = append(a.Layers, registry.Blob{MediaType: kind, Title: name, Data: rel.Files[name]})
 	}
 	return a, nil
 }
@@ -125,22 +137,22 @@ func assemble(a registry.Artifact) (*v1alpha1.Release, error) {
 	}
 	rel.Files = map[string][]byte{}
 	for _, layer := range a.Layers {
-		if layer.MediaType != ValuesType {
+		if layer.MediaType != ValuesType && layer.MediaType != FileType {
 			return nil, fault.New(fault.Fatal, "", "it has a layer of unknown type %q", layer.MediaType).WithHint("use a newer sluice")
 		}
 		// Titles are paths: none may lead out of the folder that somebody writes them to.
 		if !filepath.IsLocal(layer.Title) || layer.Title != path.Clean(layer.Title) {
-			return nil, fault.New(fault.Fatal, "", "it names a values file %q", layer.Title)
+			return nil, fault.New(fault.Fatal, "", "it names a file %q", layer.Title)
 		}
 		if _, twice := rel.Files[layer.Title]; twice {
-			return nil, fault.New(fault.Fatal, "", "it holds values file %s twice", layer.Title)
+			return nil, fault.New(fault.Fatal, "", "it holds the file %s twice", layer.Title)
 		}
 		rel.Files[layer.Title] = layer.Data
 	}
 	for _, name := range keys(rel.Environments) {
-		for _, file := range rel.Environments[name].Values {
+		for _, file := range rel.Environments[name].Files() {
 			if _, ok := rel.Files[file]; !ok {
-				return nil, fault.New(fault.Fatal, "", "environment %s wants values file %q, which the release does not carry", name, file)
+				return nil, fault.New(fault.Fatal, "", "environment %s wants the file %q, which the release does not carry", name, file)
 			}
 		}
 	}

@@ -49,9 +49,12 @@ func draft(req MakeRequest) (v1alpha1.Release, error) {
 		for i, file := range environment.Values {
 			clean := path.Clean(filepath.ToSlash(file))
 			environment.Values[i] = clean
-			if rel.Files[clean], err = readValues(root, req.Dir, name, file); err != nil {
+			if rel.Files[clean], err = readFile(root, req.Dir, "values", "environments."+name+".values", file); err != nil {
 				return v1alpha1.Release{}, err
 			}
+		}
+		if environment.Variables, err = draftVariables(root, req.Dir, name, environment.Variables, rel.Files); err != nil {
+			return v1alpha1.Release{}, err
 		}
 		rel.Environments[name] = environment
 	}
@@ -90,13 +93,39 @@ func checkNames(req MakeRequest, service v1alpha1.Service) error {
 	return nil
 }
 
-// readValues reads a values file, which must lie below the project's folder, symbolic links followed.
-func readValues(root *os.Root, dir, environment, file string) ([]byte, error) {
-	op := "read values file " + file
-	where := "environments." + environment + ".values"
+// draftVariables takes along the files that a store of variables needs: encrypted variables, and certificates. It returns the store with
+// their names as the release has them.
+func draftVariables(root *os.Root, dir, environment string, store *v1alpha1.VariableStore, files map[string][]byte) (*v1alpha1.VariableStore, error) {
+	if store == nil {
+		return nil, nil
+	}
+	where := "environments." + environment + ".variables"
+	carried := *store
+	take := func(key string, name *string) (err error) {
+		if *name == "" {
+			return nil
+		}
+		file := *name
+		*name = path.Clean(filepath.ToSlash(file))
+		files[*name], err = readFile(root, dir, "variables", where+key, file)
+		return err
+	}
+	if store.Vault != nil {
+		vault := *store.Vault
+		carried.Vault = &vault
+		if err := take(".vault.caFile", &vault.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	return &carried, take(".sops", &carried.SOPS)
+}
+
+// readFile reads a file that a release carries, which must lie below the project's folder, symbolic links followed.
+func readFile(root *os.Root, dir, what, where, file string) ([]byte, error) {
+	op := "read " + what + " file " + file
 	if !filepath.IsLocal(file) {
 		return nil, fault.New(fault.Usage, op, "%s: it lies outside %s", where, dirOr(dir)).
-			WithHint("move it beside sluice.yaml: a release carries its values files, and only those of its project")
+			WithHint("move it beside sluice.yaml: a release carries its files, and only those of its project")
 	}
 	info, err := root.Stat(file)
 	switch {
