@@ -1,4 +1,4 @@
-// Package kubernetes reads variables from a Secret of a cluster; it must not write one, nor list what other Secrets there are.
+// Package kubernetes reads variables from a Secret of a cluster, and keeps those of services in Secrets of their own; it must touch no other Secret.
 package kubernetes
 
 import (

@@ -1,0 +1,153 @@
+package kubernetes_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
+	"github.com/sluice-dev/sluice/internal/variables/kubernetes"
+)
+
+var prod = variables.Place{Namespace: "shop", Service: "web", Environment: "prod"}
+
+func contents(password string) map[string]variables.Value {
+	return map[string]variables.Value{"DB_PASSWORD": variables.NewValue(password), "TOKEN": variables.NewValue("t0ken")}
+}
+
+func digestOf(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
+
+func keep(t *testing.T, k *kubernetes.Keeper, digest, password string) string {
+	t.Helper()
+	name, err := k.Keep(t.Context(), prod, digest, contents(password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestKeptSecretsAreNamedByTheirContents(t *testing.T) {
+	client := fake.NewClientset()
+	k := kubernetes.NewKeeper(client)
+	first, same, other := keep(t, k, digestOf("1"), "hunter2"), keep(t, k, digestOf("2"), "hunter2"), keep(t, k, digestOf("3"), "hunter3")
+	if first != same || first == other {
+		t.Errorf("the names are %s, %s and %s", first, same, other)
+	}
+	secret, err := client.CoreV1().Secrets("shop").Get(t.Context(), first, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(secret.Data["DB_PASSWORD"]) != "hunter2" || secret.Immutable == nil || !*secret.Immutable {
+		t.Errorf("the Secret holds %d keys, immutable %v", len(secret.Data), secret.Immutable)
+	}
+	if len(secret.Annotations) != 2 {
+		t.Errorf("it is needed by %v", secret.Annotations)
+	}
+	// In another namespace, with another key, nobody can tell that the contents are the same.
+	away := prod
+	away.Namespace = "other"
+	elsewhere, err := k.Keep(t.Context(), away, digestOf("1"), contents("hunter2"))
+	if err != nil || elsewhere == first {
+		t.Errorf("elsewhere it is %s as well, %v", elsewhere, err)
+	}
+}
+
+func TestKeysAndContentsAreNotMixedUp(t *testing.T) {
+	k := kubernetes.NewKeeper(fake.NewClientset())
+	names := map[string]bool{}
+	for _, c := range []map[string]string{{"ab": "c"}, {"a": "bc"}, {"a": "b", "c": ""}, {"a": "", "bc": ""}, {"abc": ""}} {
+		values := map[string]variables.Value{}
+		for name, text := range c {
+			values[name] = variables.NewValue(text)
+		}
+		name, err := k.Keep(t.Context(), prod, digestOf("1"), values)
+		if err != nil || names[name] {
+			t.Errorf("%v is named %s, %v", c, name, err)
+		}
+		names[name] = true
+	}
+}
+
+func TestWhatNothingNeedsIsCollected(t *testing.T) {
+	client := fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "foreign"}})
+	k := kubernetes.NewKeeper(client)
+	kept, gone := keep(t, k, digestOf("1"), "one"), keep(t, k, digestOf("2"), "two")
+	away := prod
+	away.Service = "other"
+	if _, err := k.Keep(t.Context(), away, digestOf("3"), contents("three")); err != nil {
+		t.Fatal(err)
+	}
+	removed, err := k.Collect(t.Context(), prod, []string{digestOf("1"), ""})
+	if err != nil || !slices.Equal(removed, []string{gone}) {
+		t.Errorf("%v was removed, %v; want %s", removed, err, gone)
+	}
+	list, err := client.CoreV1().Secrets("shop").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(list.Items) != 4 {
+		t.Errorf("there are %d Secrets left, %v; want the key, a foreign one, %s and another service's", len(list.Items), err, kept)
+	}
+	if err := k.Forget(t.Context(), "shop"); err != nil {
+		t.Error(err)
+	}
+	if err := k.Forget(t.Context(), "shop"); err != nil {
+		t.Errorf("a key that is gone: %v", err)
+	}
+}
+
+func TestAChangedSecretIsRefused(t *testing.T) {
+	client := fake.NewClientset()
+	k := kubernetes.NewKeeper(client)
+	name := keep(t, k, digestOf("1"), "hunter2")
+	secret, err := client.CoreV1().Secrets("shop").Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret.Data["DB_PASSWORD"] = []byte("canary-of-somebody-else")
+	if _, err := client.CoreV1().Secrets("shop").Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = k.Keep(t.Context(), prod, digestOf("1"), contents("hunter2"))
+	if !fault.Is(err, fault.Refused) || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("it gives %v", err)
+	}
+}
+
+func TestAKeyThatIsNoneIsRefused(t *testing.T) {
+	k := kubernetes.NewKeeper(fake.NewClientset(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "sluice-variables-key"}, Data: map[string][]byte{"key": []byte("short")},
+	}))
+	if _, err := k.Keep(t.Context(), prod, digestOf("1"), contents("x")); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "sluice-variables-key") {
+		t.Errorf("it gives %v", err)
+	}
+}
+
+func TestARightThatIsMissingIsNamed(t *testing.T) {
+	for verb, ask := range map[string]func(context.Context, *kubernetes.Keeper) error{
+		"create": func(ctx context.Context, k *kubernetes.Keeper) error {
+			_, err := k.Keep(ctx, prod, digestOf("1"), contents("canary"))
+			return err
+		},
+		"list": func(ctx context.Context, k *kubernetes.Keeper) error {
+			_, err := k.Collect(ctx, prod, nil)
+			return err
+		},
+	} {
+		client := fake.NewClientset()
+		client.PrependReactor(verb, "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "", nil)
+		})
+		err := ask(t.Context(), kubernetes.NewKeeper(client))
+		if !fault.Is(err, fault.Unreachable) || !strings.Contains(fault.HintOf(err), verb+" Secrets") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v (%s)", verb, err, fault.HintOf(err))
+		}
+	}
+}
