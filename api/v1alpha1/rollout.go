@@ -16,8 +16,10 @@ type Rollout struct {
 	Release ReleaseRef `json:"release"`
 	// DeployDigest is what a slot of this rollout must carry: release, environment and variable versions.
 	DeployDigest string `json:"deployDigest"`
-	Plan         Plan   `json:"plan"`
-	Candidate    Slot   `json:"candidate"`
+	// Variables are the versions of the variables that the candidate gets, by their names. A version names a content and does not tell it.
+	Variables map[string]string `json:"variables,omitempty"`
+	Plan      Plan              `json:"plan"`
+	Candidate Slot              `json:"candidate"`
 	// By is who asked for the rollout, Reason what they gave as the reason.
 	By     string `json:"by,omitempty"`
 	Reason string `json:"reason,omitempty"`

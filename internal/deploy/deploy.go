@@ -77,7 +77,11 @@ type Request struct {
 	Ref     v1alpha1.ReleaseRef
 	// DeployDigest is written to the slot and observed again.
 	DeployDigest string
-	Plan         v1alpha1.Plan
+	// Variables are the versions of the service's variables, by their names; Settings are what the chart is told about them, by paths in
+	// its values. Ignored where Restore is set.
+	Variables map[string]string
+	Settings  map[string]string
+	Plan      v1alpha1.Plan
 	// Restore brings the slot back to what it was, from what the cluster stores: the newest revision that carries its digest
 	// (a foreign one carries none), else its Helm revision; and the replicas. The slot then carries the target's digest.
 	Restore *v1alpha1.ReturnTarget

@@ -69,7 +69,7 @@ func (m *Machine) do(ctx context.Context, r v1alpha1.Rollout, o Observation, d D
 		}
 		return m.o.Releaser.Deploy(ctx, deploy.Request{
 			Scope: scope, Slot: d.Slot, Live: r.Return.Slot, Release: release, Ref: r.Release, DeployDigest: r.DeployDigest,
-			Plan: r.Plan, Rollout: r.Number, Generation: r.Generation, Cause: changeCause(r, release.Source),
+			Variables: r.Variables, Plan: r.Plan, Rollout: r.Number, Generation: r.Generation, Cause: changeCause(r, release.Source),
 		})
 	case RestoreAct:
 		return m.o.Releaser.Deploy(ctx, deploy.Request{

@@ -168,7 +168,7 @@ func (w *theatre) must(version, strategy string, want v1alpha1.Phase) v1alpha1.R
 
 // digest is what a slot carries for a version.
 func (w *theatre) digest(version, strategy string) string {
-	d, err := Digest(w.start(version, strategy).Ref, "prod", environment(strategy))
+	d, err := Digest(w.start(version, strategy).Ref, "prod", environment(strategy), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

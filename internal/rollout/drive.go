@@ -75,7 +75,7 @@ func (m *Machine) catchUp(ctx context.Context, key store.Key, lease store.Lease)
 // makeRoom ends an older unfinished rollout of other content before the new one is planned, because what is live depends on it:
 // a verified one keeps its slot, an unverified one is taken back.
 func (m *Machine) makeRoom(ctx context.Context, s Start, lease store.Lease, o DriveOptions) (v1alpha1.Rollout, error) {
-	digest, err := Digest(s.Ref, s.Key.Environment, s.Environment)
+	digest, err := Digest(s.Ref, s.Key.Environment, s.Environment, s.Variables)
 	if err != nil {
 		return v1alpha1.Rollout{}, err
 	}

@@ -10,14 +10,23 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
-// Digest is what a slot carries when a release is in it: the release and the environment as the release knows it.
-func Digest(ref v1alpha1.ReleaseRef, environment string, env v1alpha1.Environment) (string, error) {
+// Digest is what a slot carries when a release is in it: the release, the environment as the release knows it, and the versions of the
+// variables, so that a secret that was renewed is deployed.
+func Digest(ref v1alpha1.ReleaseRef, environment string, env v1alpha1.Environment, variables map[string]string) (string, error) {
 	spec, err := json.Marshal(env)
 	if err != nil {
 		return "", fault.Wrap(fault.Internal, "digest of environment "+environment, err)
 	}
+	parts := [][]byte{[]byte(ref.Digest), []byte(environment), spec}
+	if len(variables) > 0 {
+		versions, err := json.Marshal(variables)
+		if err != nil {
+			return "", fault.Wrap(fault.Internal, "digest of environment "+environment, err)
+		}
+		parts = append(parts, versions)
+	}
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(ref.Digest), []byte(environment), spec} {
+	for _, part := range parts {
 		h.Write(part)
 		h.Write([]byte{0})
 	}

@@ -16,6 +16,8 @@ type Start struct {
 	Release     v1alpha1.Release
 	Ref         v1alpha1.ReleaseRef
 	Environment v1alpha1.Environment
+	// Variables are the versions of the variables that the release gets, by their names.
+	Variables map[string]string
 	// By is who asked, Reason why; it may be empty.
 	By, Reason string
 	// Back says that this is a rollback to an earlier release: one step, and the live topology is kept.
@@ -30,7 +32,7 @@ type Preflight interface {
 // begin returns the rollout that a start asks for: an unfinished one of the same content, the live one
 // where there is nothing to do, or a new record in Pending. It writes nothing else.
 func (m *Machine) begin(ctx context.Context, s Start, lease store.Lease) (v1alpha1.Rollout, error) {
-	digest, err := Digest(s.Ref, s.Key.Environment, s.Environment)
+	digest, err := Digest(s.Ref, s.Key.Environment, s.Environment, s.Variables)
 	if err != nil {
 		return v1alpha1.Rollout{}, err
 	}
@@ -67,7 +69,7 @@ func (m *Machine) draft(ctx context.Context, s Start, digest string, number int,
 	r := v1alpha1.Rollout{
 		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindRollout,
 		Service: s.Key.Service, Environment: s.Key.Environment, Namespace: s.Key.Namespace, Number: number,
-		Release: s.Ref, DeployDigest: digest, Plan: expand(s.Environment, s.Release.Spec),
+		Release: s.Ref, DeployDigest: digest, Variables: s.Variables, Plan: expand(s.Environment, s.Release.Spec),
 		Phase: v1alpha1.Pending, CreatedAt: now, PhaseSince: now, Back: s.Back,
 		By: s.By, Reason: s.Reason,
 	}
@@ -123,7 +125,7 @@ func (m *Machine) preflight(ctx context.Context, r v1alpha1.Rollout, s Start) er
 	}
 	err := checker.Preflight(ctx, deploy.Request{
 		Scope: deploy.Scope{Service: r.Service, Environment: r.Environment, Namespace: r.Namespace},
-		Slot:  r.Candidate, Live: r.Return.Slot, Release: &s.Release, Ref: r.Release, DeployDigest: r.DeployDigest, Plan: r.Plan, Rollout: r.Number, Generation: r.Generation,
+		Slot:  r.Candidate, Live: r.Return.Slot, Release: &s.Release, Ref: r.Release, DeployDigest: r.DeployDigest, Variables: r.Variables, Plan: r.Plan, Rollout: r.Number, Generation: r.Generation,
 		Cause: changeCause(r, s.Release.Source),
 	})
 	if fault.Is(err, fault.Fatal) {

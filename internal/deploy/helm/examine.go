@@ -36,7 +36,11 @@ func (Examiner) Check(ctx context.Context, subject check.Subject) (check.Report,
 		ctx: ctx, history: history{}, caps: &capabilities{found: common.DefaultCapabilities},
 		scope: deploy.Scope{Service: rel.Service, Environment: subject.Environment, Namespace: rel.Environments[subject.Environment].Namespace},
 	}
-	req := deploy.Request{Scope: s.scope, Slot: v1alpha1.SlotBlue, Live: v1alpha1.SlotNone, Release: rel}
+	req := deploy.Request{Scope: s.scope, Slot: v1alpha1.SlotBlue, Live: v1alpha1.SlotNone, Release: rel, Settings: map[string]string{}}
+	if values := rel.Spec.VariableValues; values != nil && values.SecretName != "" {
+		// What the stores hold is not looked at; that the chart takes the name is.
+		req.Settings[values.SecretName] = "variables"
+	}
 	slots := []v1alpha1.Slot{v1alpha1.SlotDirect, v1alpha1.SlotBlue, v1alpha1.SlotGreen}
 	if rel.Environments[subject.Environment].Strategy.Direct != nil {
 		req.Slot, slots = v1alpha1.SlotDirect, slots[:1]

@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
-// values merges what a release brings into one slot: its environment's files in order, the images, and the slot's own values.
+// values merges what a release brings into one slot: its environment's files in order, the images, what its variables
+// say, and the slot's own values.
 // The direct slot, and the stable rendering, take the chart's own names and no slot values.
 func values(req deploy.Request, slot v1alpha1.Slot) (map[string]any, error) {
 	release := req.Release
@@ -44,6 +45,11 @@ func values(req deploy.Request, slot v1alpha1.Slot) (map[string]any, error) {
 		}
 		if err := set(out, release.Spec.ImageValues[name], ref); err != nil {
 			return nil, fault.New(fault.Usage, "values", "imageValues.%s: %w", name, err)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(req.Settings)) {
+		if err := set(out, path, req.Settings[path]); err != nil {
+			return nil, fault.New(fault.Usage, "values", "variables: %w", err)
 		}
 	}
 	if !hasSlotValues(slot) {
