@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	variablestore "github.com/sluice-dev/sluice/internal/variables/kubernetes"
 )
 
 // identityObject is the ConfigMap that pins a namespace to its cluster: a copy of it in another cluster does not fit there.
@@ -143,7 +144,7 @@ func apiError(op, what string, err error) error {
 	return fault.New(fault.Unreachable, op, "%s: %w", what, err)
 }
 
-// forget removes the pin where no service has records in the namespace any more.
+// forget removes the pin, and the key that names Secrets of variables, where no service has records in the namespace any more.
 func (c *cluster) forget(ctx context.Context, namespace string) error {
 	const op = "forget the cluster's identity"
 	maps := c.client.CoreV1().ConfigMaps(namespace)
@@ -157,5 +158,5 @@ func (c *cluster) forget(ctx context.Context, namespace string) error {
 	if err := maps.Delete(ctx, identityObject, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return apiError(op, "delete ConfigMap "+namespace+"/"+identityObject, err)
 	}
-	return nil
+	return variablestore.NewKeeper(c.client).Forget(ctx, namespace)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/store"
 	"github.com/sluice-dev/sluice/internal/traffic"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // Place is one service in one environment whose cluster has been reached and is the right one: all that a command needs to look there or to move something.
@@ -23,8 +24,13 @@ type Place struct {
 	Machine  *rollout.Machine
 	// Prepare makes the namespace where it is missing and pins the cluster's identity where none is named. It is the first write, and says what it did.
 	Prepare func(ctx context.Context) (Prepared, error)
+	// Versions says which version of each variable a release gets, and what is to be said of them. recorded are those that it ran with, on
+	// the way back; nil for the current ones.
+	Versions func(ctx context.Context, release *v1alpha1.Release, environment string, recorded map[string]string) (map[string]string, []string, error)
 	// Forget removes what Prepare wrote but the namespace, when the last service has left.
 	Forget func(ctx context.Context) error
+
+	keeper variables.Keeper
 }
 
 // Prepared is what Prepare did.

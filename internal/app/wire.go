@@ -20,6 +20,8 @@ import (
 	"github.com/sluice-dev/sluice/internal/traffic/gateway"
 	"github.com/sluice-dev/sluice/internal/traffic/nginx"
 	"github.com/sluice-dev/sluice/internal/traffic/service"
+	"github.com/sluice-dev/sluice/internal/variables"
+	variablestore "github.com/sluice-dev/sluice/internal/variables/kubernetes"
 )
 
 // closeTimeout bounds what an adapter may do when it is closed.
@@ -27,10 +29,11 @@ const closeTimeout = 10 * time.Second
 
 // wire puts the adapters into a place.
 func (a *App) wire(p *Place, c *cluster) error {
-	releaser, err := helm.New(c.config, nil)
+	deployer, err := helm.New(c.config, nil)
 	if err != nil {
 		return err
 	}
+	deployer.Secret = a.o.Secrets.Holds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
@@ -38,7 +41,14 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if p.Routers, err = a.routers(c); err != nil {
 		return err
 	}
-	p.Releaser = releaser
+	p.keeper = variablestore.NewKeeper(c.client)
+	supply := &supply{
+		releaser: deployer, keeper: p.keeper, secrets: a.o.Secrets, log: a.o.Log, known: map[variables.Query]variables.Variable{},
+		store: func(ctx context.Context, release *v1alpha1.Release, environment string) (variables.Store, error) {
+			return a.store(ctx, environment, release.Environments[environment], released(release))
+		},
+	}
+	p.Releaser, p.Versions = supply, supply.Versions
 	p.Store = masked{kube.New(c.client), a.o.Secrets}
 	p.Locker = kube.NewLocker(c.client, kube.LockerOptions{Watching: func(holder string, most time.Duration) {
 		a.o.Log(fmt.Sprintf("%s in %s is locked by %s; watching for up to %s whether that run is alive", p.Key.Service, p.Key.Environment, holder, most))

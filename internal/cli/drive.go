@@ -43,7 +43,9 @@ type shipment struct {
 	environment string
 	reason      string
 	back        bool
-	wait        bool
+	// recorded are the versions of variables that the release ran with, on the way back.
+	recorded map[string]string
+	wait     bool
 }
 
 // open connects a release's environment.
@@ -70,6 +72,13 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	if err != nil {
 		return nil, err
 	}
+	versions, notices, err := place.Versions(ctx, s.release, s.environment, s.recorded)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range notices {
+		p.Note(line)
+	}
 	if s.release, s.ref, err = b.Promote(ctx, s.release, s.ref, s.environment); err != nil {
 		return nil, err
 	}
@@ -85,8 +94,14 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	}
 	begun := inv.Now()
 	r, err := place.Machine.Run(ctx, rollout.Start{
-		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, By: inv.by(), Reason: s.reason, Back: s.back,
+		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, Variables: versions, By: inv.by(), Reason: s.reason, Back: s.back,
 	}, rollout.DriveOptions{Locker: place.Locker, Holder: inv.holder(), WaitSettled: s.wait})
+	if err == nil {
+		if err := place.Tidy(ctx); err != nil {
+			// Nothing is wrong with what was deployed, and the next run tries again.
+			p.Note("warning: " + err.Error())
+		}
+	}
 	doc, err := inv.arrive(place, r, err)
 	if doc != nil {
 		doc.Verified = proofs

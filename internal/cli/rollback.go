@@ -82,7 +82,7 @@ func (inv *invocation) rollback(ctx context.Context, b Backend, place *app.Place
 		return err
 	}
 	p.Note("rolling back " + place.Key.Service + " in " + place.Key.Environment + " to " + ref.Version + " of rollout " + strconv.Itoa(target.Number))
-	doc, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: place.Key.Environment, reason: flags.reason, back: true, wait: flags.wait})
+	doc, err := inv.ship(ctx, b, p, shipment{release: release, ref: ref, environment: place.Key.Environment, reason: flags.reason, back: true, recorded: target.Variables, wait: flags.wait})
 	p.Stop()
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ func (inv *invocation) uninstall(ctx context.Context, place *app.Place, p progre
 	return doc, place.Forget(ctx)
 }
 
-// remove takes away routes, slots and records, in this order.
+// remove takes away routes, slots, records and variables, in this order.
 func (inv *invocation) remove(ctx context.Context, place *app.Place, records []store.Record, seen deploy.Observation, generation int64, doc *uninstallDocument, p progress) error {
 	if err := inv.removeRoutes(ctx, place, records, seen, generation); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (inv *invocation) remove(ctx context.Context, place *app.Place, records []s
 		}
 		doc.Records++
 	}
-	return nil
+	return place.Tidy(ctx)
 }
 
 // removeRoutes takes the routes away by every router that a rollout here has used.

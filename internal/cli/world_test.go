@@ -74,6 +74,9 @@ type world struct {
 	sealed seal.Report
 	broken map[string]error
 	mu     sync.Mutex
+	// versions of variables that releases get, and what is said of them.
+	versions map[string]string
+	notices  []string
 	// damage is what is wrong with releases in the registry.
 	damage string
 	// variables is the store of every environment. Default: what the file says.
@@ -317,6 +320,9 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 	return &app.Place{
 		Key: store.Key{Service: service, Environment: environment, Namespace: env.Namespace}, Environment: env, Identity: "uid-1",
 		Store: b.store, Locker: b.locker, Releaser: b.releaser, Routers: routers,
+		Versions: func(context.Context, *v1alpha1.Release, string, map[string]string) (map[string]string, []string, error) {
+			return b.versions, b.notices, nil
+		},
 		Machine: rollout.New(rollout.Options{
 			Store: b.store, Releaser: b.releaser, Routers: routers, Releases: b,
 			Gates:    func(v1alpha1.Gate) (gate.Gate, error) { return b.gate, nil },
