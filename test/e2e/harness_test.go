@@ -70,6 +70,10 @@ type service struct {
 	strategy  map[string]any
 	gates     []any
 	spec      map[string]any
+	// env are variables of the binary's environment, beside those of the test.
+	env []string
+	// variables is the store of the environment; nil for none.
+	variables map[string]any
 	timeout   string
 	version   int
 	// repository is new in each run: a version that exists with another content is refused.
@@ -148,15 +152,19 @@ func (s *service) configure(values map[string]any) {
 		"imageValues": map[string]any{"app": "image"},
 	}
 	maps.Copy(spec, s.spec)
+	environment := map[string]any{
+		"cluster": map[string]any{"context": s.Context, "kubeconfig": s.Kubeconfig}, "namespace": s.namespace,
+		"values": []any{"values-test.yaml"}, "entry": s.url(), "strategy": s.strategy, "gates": s.gates, "timeout": s.timeout,
+	}
+	if s.variables != nil {
+		environment["variables"] = s.variables
+	}
 	writeYAML(s.t, filepath.Join(s.dir, "values-test.yaml"), all)
 	writeYAML(s.t, filepath.Join(s.dir, "sluice.yaml"), map[string]any{
 		"apiVersion": "sluice.dev/v1alpha1", "kind": "Project", "name": s.name,
-		"registry": s.repository,
-		"services": map[string]any{"app": spec},
-		"environments": map[string]any{"test": map[string]any{
-			"cluster": map[string]any{"context": s.Context, "kubeconfig": s.Kubeconfig}, "namespace": s.namespace,
-			"values": []any{"values-test.yaml"}, "entry": s.url(), "strategy": s.strategy, "gates": s.gates, "timeout": s.timeout,
-		}},
+		"registry":     s.repository,
+		"services":     map[string]any{"app": spec},
+		"environments": map[string]any{"test": environment},
 	})
 }
 
@@ -214,7 +222,7 @@ func (s *service) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	s.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, s.bin, args...)
-	cmd.Dir = s.dir
+	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)
 	return cmd
 }
 

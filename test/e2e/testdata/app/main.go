@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -62,6 +63,10 @@ func routes(ready *atomic.Bool) http.Handler {
 		}
 		if os.Getenv("SAY_VERSION") != "" {
 			answer["version"] = os.Getenv("VERSION")
+		}
+		if password := os.Getenv("DB_PASSWORD"); password != "" {
+			// What it knows, without telling it.
+			answer["knows"] = fmt.Sprintf("%x", sha256.Sum256([]byte(password)))
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(answer)
