@@ -67,11 +67,12 @@ func (t Token) Claims() (Claims, error) {
 		Subject  string          `json:"sub"`
 		Audience json.RawMessage `json:"aud"`
 		Expires  float64         `json:"exp"`
+		Tenant   string          `json:"tid"`
 	}
 	if json.Unmarshal(payload, &says) != nil {
 		return Claims{}, errors.New("its second part holds no claims")
 	}
-	claims := Claims{Issuer: says.Issuer, Subject: says.Subject}
+	claims := Claims{Issuer: says.Issuer, Subject: says.Subject, Tenant: says.Tenant}
 	if says.Expires > 0 {
 		claims.Expires = time.Unix(int64(says.Expires), 0)
 	}
