@@ -119,6 +119,8 @@ type Claims struct {
 	Audience        []string
 	// Tenant is the directory of Entra ID that the token is of; "" for the tokens of others.
 	Tenant string
+	// Object is who it is of in that directory, as roles are granted to it; "" for the tokens of others.
+	Object string
 	// Expires is zero where it says nothing of that.
 	Expires time.Time
 }

@@ -24,8 +24,8 @@ func TestClaims(t *testing.T) {
 		want identity.Claims
 		err  string
 	}{
-		"all of them": {jwt(`{"iss": "https://ci", "sub": "repo:acme/shop", "aud": "api://x", "exp": 1700000000, "tid": "t"}`),
-			identity.Claims{Issuer: "https://ci", Subject: "repo:acme/shop", Audience: []string{"api://x"}, Tenant: "t", Expires: time.Unix(1700000000, 0)}, ""},
+		"all of them": {jwt(`{"iss": "https://ci", "sub": "repo:acme/shop", "aud": "api://x", "exp": 1700000000, "tid": "t", "oid": "o"}`),
+			identity.Claims{Issuer: "https://ci", Subject: "repo:acme/shop", Audience: []string{"api://x"}, Tenant: "t", Object: "o", Expires: time.Unix(1700000000, 0)}, ""},
 		"several audiences":      {jwt(`{"aud": ["a", "b"]}`), identity.Claims{Audience: []string{"a", "b"}}, ""},
 		"none":                   {jwt(`{}`), identity.Claims{}, ""},
 		"something else":         {"very secret", identity.Claims{}, "it has 1 parts"},

@@ -89,6 +89,13 @@ func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// Roots are the certificates that those need who do not use the client.
+func (s *Server) Roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(s.server.Certificate())
+	return pool
+}
+
 // Seen are the requests that came, by method and path.
 func (s *Server) Seen() []string {
 	s.mu.Lock()
