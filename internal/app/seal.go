@@ -88,7 +88,7 @@ func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) 
 		}
 		return sigstore.NewKeyless(ctx, sigstore.KeylessOptions{Signing: *signing.Keyless, Tokens: tokens, PublicGood: &a.public, Now: a.o.Now})
 	case signing.Key == nil:
-		return sigstore.NewKMS(ctx, signing.KMS)
+		return sigstore.NewKMS(ctx, signing.KMS, sigstore.AzureOptions{Credential: a.azure})
 	}
 	key, err := a.signingKey(*signing.Key, dir)
 	if err != nil {
