@@ -117,7 +117,7 @@ func (c *Chain) Attempts() []identity.Attempt {
 	return append([]identity.Attempt(nil), c.attempts...)
 }
 
-// Token signs in for a scope, such as https://vault.azure.net/.default.
+// Token signs in for a scope, such as https://vault.azure.net/.default. It fails with fault.Usage where AZURE_AUTHORITY_HOST is no address.
 func (c *Chain) Token(ctx context.Context, audience string) (identity.Token, error) {
 	token, err := c.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{audience}})
 	if err != nil {

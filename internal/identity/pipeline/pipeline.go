@@ -155,6 +155,9 @@ func (t *Tokens) Token(ctx context.Context, audience string) (identity.Token, er
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return identity.Token{}, fault.Wrap(fault.Interrupted, op, ctx.Err())
+	case errors.As(err, new(*variables.Later)):
+		// It was asked again already: whoever is patient above need not be.
+		return identity.Token{}, fault.New(fault.KindOf(err), op, "%s", err.Error()).WithHint("%s", fault.HintOf(err))
 	case err != nil:
 		return identity.Token{}, fault.Wrap(fault.KindOf(err), op, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/identity/identitytest"
 	"github.com/sluice-dev/sluice/internal/identity/pipeline"
+	"github.com/sluice-dev/sluice/internal/variables"
 	"github.com/sluice-dev/sluice/test/proxy"
 )
 
@@ -189,6 +190,9 @@ func TestServicesThatFail(t *testing.T) {
 			err := identitytest.Refusing(t, tokens, "x", "very secret", jobToken)
 			if !strings.Contains(fmt.Sprint(err), "the token service of GitHub Actions at "+p.Server.URL+" "+c.want) || fault.HintOf(err) == "" {
 				t.Errorf("it gave %v, hint %q", err, fault.HintOf(err))
+			}
+			if errors.As(err, new(*variables.Later)) {
+				t.Error("whoever asked would ask again")
 			}
 			if n := len(p.Seen()); n != c.asked {
 				t.Errorf("it was asked %d times: %v", n, p.Seen())
