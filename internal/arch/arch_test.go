@@ -121,7 +121,7 @@ func layerOf(folder string) layer {
 		return fault
 	case "ci", "config", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport":
 		return core
-	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan", "check":
+	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan", "check", "cluster":
 		switch {
 		case len(parts) == 2:
 			return port
