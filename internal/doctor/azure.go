@@ -79,7 +79,7 @@ func cure(err error) []string {
 	if errors.As(err, &stopped) {
 		return []string{"az aks start --resource-group RESOURCE_GROUP --name " + last(stopped.Name)}
 	}
-	return explained(err)
+	return nil
 }
 
 // last is the last part of a path.

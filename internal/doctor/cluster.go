@@ -229,6 +229,8 @@ func answer(c Cluster) Finding {
 		return good("answers, Kubernetes %s", a.Version)
 	case a.Trouble == Silent:
 		return bad("accepts connections, and does not answer").seen(a.Says).next("see whether it is overloaded, or whether a proxy or load balancer answers in its place")
+	case a.Trouble == Unwell:
+		return bad("answers that it cannot serve").seen(a.Says).next("see how it is, and try again later: " + c.Kubectl + " get --raw '/readyz?verbose'")
 	}
 	return bad("what answers is no Kubernetes").seen(a.Says).next("correct the server's URL: " + c.Server)
 }

@@ -2,10 +2,12 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 )
 
 // Severity is how a check ended.
@@ -137,6 +139,10 @@ func (f Finding) next(steps ...string) Finding {
 
 // failed is the finding of an error: what a port says of it by a type of its own, else what it says of itself.
 func failed(title string, err error) Finding {
+	var nobody *identity.Failure
+	if errors.As(err, &nobody) {
+		return bad("%s", title).seen("nobody is signed in: see identity")
+	}
 	f := bad("%s", title).seen(err.Error())
 	if steps := cure(err); len(steps) > 0 {
 		return f.next(steps...)

@@ -46,6 +46,7 @@ const (
 	UnknownIssuer Trouble = "unknownIssuer" // nobody who is trusted has signed the certificate
 	WrongName     Trouble = "wrongName"     // the certificate is somebody else's
 	NotTLS        Trouble = "notTLS"        // the server speaks something else
+	Unwell        Trouble = "unwell"        // the server answers that it cannot serve
 	NotTaken      Trouble = "notTaken"      // the server does not take the credentials
 	Anonymous     Trouble = "anonymous"     // no credentials arrived
 	Unhelped      Trouble = "unhelped"      // the program that gives the credentials gave none

@@ -88,22 +88,6 @@ func shown(a identity.Attempt) []string {
 	return lines
 }
 
-// explained is what to do about an error of whoever could not sign in, where the first way that was tried has a known cure.
-func explained(err error) []string {
-	var failure *identity.Failure
-	if !errors.As(err, &failure) {
-		return nil
-	}
-	for _, a := range failure.Attempts {
-		if a.Err != nil {
-			if steps := refused(a); len(steps) > 0 {
-				return steps
-			}
-		}
-	}
-	return nil
-}
-
 // codeOf is the code with which Entra ID refused; "" where it did not.
 func codeOf(err error) string {
 	var refusal *identity.Refusal
