@@ -58,7 +58,7 @@ func (a *App) diagnose(ctx context.Context, req DiagnoseRequest, name string, ke
 	inside := env.Variables != nil && env.Variables.Kubernetes != nil
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		facts.Cluster = a.diagnoseCluster(ctx, name, env)
+		facts.Cluster = a.diagnoseCluster(ctx, req, name, env)
 		if inside && len(taken) > 0 {
 			facts.Store = a.diagnoseStore(ctx, name, env, taken, facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
 		}

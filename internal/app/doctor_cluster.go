@@ -25,7 +25,7 @@ import (
 )
 
 // diagnoseCluster goes the way to the cluster as far as it leads.
-func (a *App) diagnoseCluster(ctx context.Context, environment string, env v1alpha1.Environment) doctor.Cluster {
+func (a *App) diagnoseCluster(ctx context.Context, req DiagnoseRequest, environment string, env v1alpha1.Environment) doctor.Cluster {
 	spec := a.override(env.Cluster)
 	c := doctor.Cluster{Way: describeCluster(spec), Kubectl: a.kubectl(spec)}
 	config, err := bounded(ctx, a, "the settings of "+c.Way, checkTimeout, func(ctx context.Context) (*rest.Config, error) {
@@ -37,7 +37,7 @@ func (a *App) diagnoseCluster(ctx context.Context, environment string, env v1alp
 	}
 	a.keepCredentials(config)
 	config.QPS, config.Burst, config.UserAgent, config.WarningHandler = qps, burst, "sluice", rest.NoWarnings{}
-	c.Server, c.Origin, c.Credential = config.Host, a.origin(spec), credentialOf(config)
+	c.Server, c.Origin, c.Credential = config.Host, a.origin(ctx, spec), credentialOf(config)
 	if c.Network = a.probe(ctx, config); c.Network != nil && !arrived(c.Network) {
 		return c
 	}
@@ -54,7 +54,8 @@ func (a *App) diagnoseCluster(ctx context.Context, environment string, env v1alp
 	}
 	c.Identity = a.identify(ctx, client, config.Host, environment, env.Namespace, spec)
 	c.Namespace = a.namespace(ctx, client, env.Namespace)
-	c.Access = a.access(ctx, client, env)
+	brought, notes := a.brought(ctx, client, req, environment)
+	c.Access, c.Notes = a.access(ctx, client, env, brought), notes
 	return c
 }
 
@@ -80,11 +81,14 @@ func (a *App) kubectl(spec v1alpha1.Cluster) string {
 }
 
 // origin says where the way to a cluster was found.
-func (a *App) origin(spec v1alpha1.Cluster) []string {
+func (a *App) origin(ctx context.Context, spec v1alpha1.Cluster) []string {
 	if spec.InCluster || spec.Context == "" {
 		return nil
 	}
 	_, raw, err := a.kubeconfig(spec)
+	if err == nil && raw.Contexts[spec.Context] == nil && spec.Context == LocalContext && spec.Kubeconfig == "" {
+		_, raw, err = a.loadLocal(ctx)
+	}
 	if err != nil || raw.Contexts[spec.Context] == nil {
 		return nil
 	}
@@ -246,4 +250,3 @@ func (a *App) namespace(ctx context.Context, client kubernetes.Interface, name s
 	may, err := a.may(ctx, client, "", doctor.Right{Resource: "namespaces"}, "create")
 	return &doctor.Namespace{MayCreate: err == nil && may.Allowed, Err: err}
 }
-

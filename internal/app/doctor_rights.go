@@ -2,24 +2,31 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/restmapper"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/build/chart"
+	"github.com/sluice-dev/sluice/internal/check"
+	"github.com/sluice-dev/sluice/internal/deploy/helm"
 	"github.com/sluice-dev/sluice/internal/doctor"
+	"github.com/sluice-dev/sluice/internal/release"
 )
 
 // reviews is how many rights are asked about at once.
 const reviews = 8
 
 // access asks the cluster about every right that a deployment needs.
-func (a *App) access(ctx context.Context, client kubernetes.Interface, env v1alpha1.Environment) []doctor.Access {
-	wanted := doctor.Merged(doctor.Rights(env))
+func (a *App) access(ctx context.Context, client kubernetes.Interface, env v1alpha1.Environment, brought []doctor.Right) []doctor.Access {
+	wanted := doctor.Merged(append(doctor.Rights(env), brought...))
 	found := make([]doctor.Access, len(wanted))
 	room := make(chan struct{}, reviews)
 	var wait sync.WaitGroup
@@ -57,6 +64,42 @@ func (a *App) granted(ctx context.Context, client kubernetes.Interface, namespac
 		}
 	}
 	return found
+}
+
+// brought are the rights to what the charts of services bring along, and the kinds of it that the cluster does not know.
+func (a *App) brought(ctx context.Context, client kubernetes.Interface, req DiagnoseRequest, environment string) (rights []doctor.Right, notes []doctor.Note) {
+	var mapper meta.RESTMapper
+	_, err := bounded(ctx, a, "the kinds of objects in the cluster of "+environment, checkTimeout, func(context.Context) (struct{}, error) {
+		groups, err := restmapper.GetAPIGroupResources(client.Discovery())
+		mapper = restmapper.NewDiscoveryRESTMapper(groups)
+		return struct{}{}, err
+	})
+	if err != nil {
+		return nil, []doctor.Note{{Title: "which kinds of objects the cluster knows could not be found out", Says: said(err)}}
+	}
+	for _, service := range req.Services {
+		learnt := &helm.Brought{}
+		checker := release.Checker{Charts: chart.Packer{Offline: true}, Layers: []check.Layer{learnt}}
+		_, err := bounded(ctx, a, "the chart of "+service, checkTimeout, func(ctx context.Context) (check.Report, error) {
+			return checker.Check(ctx, release.MakeRequest{Project: req.File.Project, Service: service, Dir: req.File.Dir}, []string{environment})
+		})
+		kinds, rendered := learnt.Kinds(environment)
+		if err != nil || !rendered {
+			notes = append(notes, doctor.Note{Title: "what the chart of " + service + " brings along is not known, for it was not rendered", Next: "sluice check " + service + " --env " + environment})
+		}
+		for _, kind := range kinds {
+			at, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+			if err != nil {
+				notes = append(notes, doctor.Note{
+					Title: fmt.Sprintf("the chart of %s brings a %s of %s, a kind that the cluster does not know", service, kind.Kind, kind.GroupVersion()),
+					Next:  "install what defines it, unless the chart does, or leave it out of the values of " + environment,
+				})
+				continue
+			}
+			rights = append(rights, doctor.Brought(kind.Group, at.Resource.Resource, service, at.Scope.Name() == meta.RESTScopeNameRoot))
+		}
+	}
+	return rights, notes
 }
 
 // may asks the cluster whether something is allowed. Such a question leaves nothing behind.

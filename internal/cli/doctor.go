@@ -155,4 +155,3 @@ func (d diagnosis) verdict() error {
 	}
 	return &reportedError{fault.New(fault.Unreachable, "", "%s failed in %s, see above", amount(d.Failed, "check"), joined(where))}
 }
-

@@ -49,7 +49,7 @@ func credentials(f Facts) Finding {
 		found.Title += " for " + c.Owner
 	}
 	if c.Presented != nil {
-		found = found.seen("the token is " + c.Presented.String())
+		found = found.seen("presented issuer " + c.Presented.Issuer + ", subject " + c.Presented.Subject + ", audience " + strings.Join(c.Presented.Audience, ", "))
 	}
 	switch {
 	case c.Absent:
@@ -308,7 +308,7 @@ func whichCluster(f Facts) Finding {
 
 func namespace(f Facts) Finding {
 	n := f.Cluster.Namespace
-	create := fmt.Sprintf("%s create namespace %s", f.Cluster.Kubectl, f.Namespace)
+	create := fmt.Sprintf("with a context of theirs for %s: kubectl create namespace %s", f.Cluster.Server, f.Namespace)
 	switch {
 	case n == nil:
 		return skipped("not looked at")
@@ -318,9 +318,9 @@ func namespace(f Facts) Finding {
 		return good("is there")
 	case n.Hidden:
 		return Finding{Severity: Warning, Title: "whether it is there may not be asked; a deployment takes it to be"}.
-			next("where it is not, somebody who may runs: " + create)
+			next("where it is not, somebody who may runs, " + create)
 	case n.MayCreate:
 		return good("is not there yet; the first deployment makes it")
 	}
-	return bad("is not there, and may not be made").next("somebody who may runs: " + create)
+	return bad("is not there, and may not be made").next("somebody who may runs, " + create)
 }

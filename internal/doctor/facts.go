@@ -87,6 +87,13 @@ type Cluster struct {
 	Namespace  *Namespace
 	// Access is what was asked about rights, and what the cluster answered.
 	Access []Access
+	// Notes are what stands in the way of asking for more.
+	Notes []Note
+}
+
+// Note is something that was met while looking at something else.
+type Note struct {
+	Title, Says, Next string
 }
 
 // Credential is what is shown to a cluster, never the secret in it.

@@ -188,12 +188,21 @@ func rights(f Facts) Section {
 	}
 	if len(s.Findings) == 0 {
 		s.Findings = []Finding{{Code: "rights", Severity: OK, Title: fmt.Sprintf("all %d that a deployment needs are there", asked)}}
-		return s
 	}
+	s.Findings = append(s.Findings, noted(f.Cluster.Notes)...)
 	if missing > 0 {
 		s.Next = granting(f, reasons)
 	}
 	return s
+}
+
+// noted are the findings of what was met on the way.
+func noted(notes []Note) []Finding {
+	var found []Finding
+	for _, n := range notes {
+		found = append(found, Finding{Code: "rights.chart", Severity: Warning, Title: n.Title}.seen(n.Says).next(n.Next))
+	}
+	return found
 }
 
 func lacking(a Access, namespace string) Finding {
@@ -237,10 +246,10 @@ func granting(f Facts, reasons []string) []string {
 		return slices.ContainsFunc(f.Cluster.Access, func(a Access) bool { return a.Right.Cluster == cluster && len(a.Missing) > 0 })
 	}
 	if lacks(false) {
-		steps = append(steps, "somebody who may grant rights runs, to give all that deployments to this environment need:\n"+apply(f, "Role", here))
+		steps = append(steps, "somebody who may grant rights there runs, with a context of theirs for "+f.Cluster.Server+", to give all that a deployment needs:\n"+apply(f, "Role", here))
 	}
 	if lacks(true) {
-		steps = append(steps, "the charts bring objects that belong to no namespace. Let somebody else install those, or somebody who may grant rights runs:\n"+apply(f, "ClusterRole", everywhere))
+		steps = append(steps, "the charts bring objects that belong to no namespace. Somebody else installs those, or gives these rights:\n"+apply(f, "ClusterRole", everywhere))
 	}
 	return steps
 }
@@ -275,7 +284,7 @@ func apply(f Facts, kind string, rights []Right) string {
 	name, _, _ := strings.Cut(strings.TrimPrefix(meta, "{name: "), ",")
 	name = strings.TrimSuffix(name, "}")
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s apply -f - <<'END'\n", f.Cluster.Kubectl)
+	b.WriteString("kubectl apply -f - <<'END'\n")
 	fmt.Fprintf(&b, "apiVersion: rbac.authorization.k8s.io/v1\nkind: %s\nmetadata: %s\nrules:\n", kind, meta)
 	for _, r := range rights {
 		fmt.Fprintf(&b, "- %s\n", rule(r))

@@ -52,7 +52,7 @@ func store(f Facts) Section {
 		case f.Store.Err != nil:
 			return failed("cannot be asked", f.Store.Err)
 		}
-		return good("answers")
+		return good("can be asked")
 	})
 	if !f.Store.Blocked {
 		for _, v := range f.Store.Variables {
