@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/doctor"
 	"github.com/sluice-dev/sluice/internal/fault"
 	signin "github.com/sluice-dev/sluice/internal/identity"
+	"github.com/sluice-dev/sluice/internal/rbac"
 )
 
 // diagnoseCluster goes the way to the cluster as far as it leads.
@@ -54,8 +55,7 @@ func (a *App) diagnoseCluster(ctx context.Context, req DiagnoseRequest, environm
 	}
 	c.Identity = a.identify(ctx, client, config.Host, environment, env.Namespace, spec)
 	c.Namespace = a.namespace(ctx, client, env.Namespace)
-	brought, notes := a.brought(ctx, client, req, environment)
-	c.Access, c.Notes = a.access(ctx, client, env, brought), notes
+	c.Access, c.Notes = a.access(ctx, client, req, environment, env)
 	return c
 }
 
@@ -247,6 +247,7 @@ func (a *App) namespace(ctx context.Context, client kubernetes.Interface, name s
 	case !apierrors.IsNotFound(err):
 		return &doctor.Namespace{Err: apiError("namespace "+name, "read", err)}
 	}
-	may, err := a.may(ctx, client, "", doctor.Right{Resource: "namespaces"}, "create")
-	return &doctor.Namespace{MayCreate: err == nil && may.Allowed, Err: err}
+	may := doctor.Access{Right: rbac.Right{Verb: "create", Resource: "namespaces"}}
+	a.ask(ctx, client, &may)
+	return &doctor.Namespace{MayCreate: may.Allowed, Err: may.Err}
 }

@@ -3,13 +3,9 @@ package app
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/restmapper"
 
@@ -18,104 +14,104 @@ import (
 	"github.com/sluice-dev/sluice/internal/check"
 	"github.com/sluice-dev/sluice/internal/deploy/helm"
 	"github.com/sluice-dev/sluice/internal/doctor"
+	"github.com/sluice-dev/sluice/internal/rbac"
 	"github.com/sluice-dev/sluice/internal/release"
 )
 
-// reviews is how many rights are asked about at once.
-const reviews = 8
-
-// access asks the cluster about every right that a deployment needs.
-func (a *App) access(ctx context.Context, client kubernetes.Interface, env v1alpha1.Environment, brought []doctor.Right) []doctor.Access {
-	wanted := doctor.Merged(append(doctor.Rights(env), brought...))
-	found := make([]doctor.Access, len(wanted))
+// access asks the cluster about every right that a deployment needs, and says what stands in the way of asking for more. Rights to kinds that
+// the cluster does not know are not asked for: nobody needs them.
+func (a *App) access(ctx context.Context, client kubernetes.Interface, req DiagnoseRequest, environment string, env v1alpha1.Environment) ([]doctor.Access, []doctor.Note) {
+	groups, err := bounded(ctx, a, "the kinds of objects in the cluster of "+environment, checkTimeout, func(context.Context) ([]*restmapper.APIGroupResources, error) {
+		return restmapper.GetAPIGroupResources(client.Discovery())
+	})
+	var brought []doctor.Access
+	var notes []doctor.Note
+	if err != nil {
+		notes = []doctor.Note{{Title: "which kinds of objects the cluster knows could not be found out", Says: said(err)}}
+	} else {
+		brought, notes = a.brought(ctx, restmapper.NewDiscoveryRESTMapper(groups), req, environment, env.Namespace)
+	}
+	served := map[string]bool{"": true}
+	for _, g := range groups {
+		served[g.Group.Name] = true
+	}
+	var asked []doctor.Access
+	for _, one := range doctor.Wanted(env, deploymentRights(env.Strategy), brought) {
+		if err != nil || served[one.Group] {
+			asked = append(asked, one)
+		}
+	}
 	room := make(chan struct{}, reviews)
 	var wait sync.WaitGroup
-	for i, right := range wanted {
+	for i := range asked {
 		wait.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			found[i] = a.granted(ctx, client, env.Namespace, right)
+			a.ask(ctx, client, &asked[i])
 		})
 	}
 	wait.Wait()
-	return found
+	return asked, notes
 }
 
-// granted asks about each verb of a right.
-func (a *App) granted(ctx context.Context, client kubernetes.Interface, namespace string, right doctor.Right) doctor.Access {
-	found := doctor.Access{Right: right}
-	if right.Cluster {
-		namespace = ""
+// ask asks the cluster about a right.
+func (a *App) ask(ctx context.Context, client kubernetes.Interface, one *doctor.Access) {
+	type answer struct {
+		allowed bool
+		reason  string
 	}
-	for _, verb := range right.Verbs {
-		answer, err := a.may(ctx, client, namespace, right, verb)
-		if err != nil {
-			found.Err = err
-			return found
-		}
-		if answer.Allowed {
-			continue
-		}
-		found.Missing = append(found.Missing, verb)
-		for _, reason := range []string{answer.Reason, answer.EvaluationError} {
-			if reason != "" && !slices.Contains(found.Reasons, reason) {
-				found.Reasons = append(found.Reasons, reason)
-			}
-		}
-	}
-	return found
-}
-
-// brought are the rights to what the charts of services bring along, and the kinds of it that the cluster does not know.
-func (a *App) brought(ctx context.Context, client kubernetes.Interface, req DiagnoseRequest, environment string) (rights []doctor.Right, notes []doctor.Note) {
-	var mapper meta.RESTMapper
-	_, err := bounded(ctx, a, "the kinds of objects in the cluster of "+environment, checkTimeout, func(context.Context) (struct{}, error) {
-		groups, err := restmapper.GetAPIGroupResources(client.Discovery())
-		mapper = restmapper.NewDiscoveryRESTMapper(groups)
-		return struct{}{}, err
+	got, err := bounded(ctx, a, "whether one may "+one.Right.String(), stepTimeout, func(ctx context.Context) (answer, error) {
+		status, err := review(ctx, client, one.Namespace, one.Right)
+		return answer{status.Allowed, status.Reason}, err
 	})
+	one.Allowed, one.Reason = got.allowed, got.reason
 	if err != nil {
-		return nil, []doctor.Note{{Title: "which kinds of objects the cluster knows could not be found out", Says: said(err)}}
+		one.Err = apiError("ask for rights", "review access", err)
 	}
+}
+
+// brought are the rights to what the charts of services bring along; kinds that the cluster does not know are noted.
+func (a *App) brought(ctx context.Context, mapper meta.RESTMapper, req DiagnoseRequest, environment, namespace string) (rights []doctor.Access, notes []doctor.Note) {
 	for _, service := range req.Services {
 		learnt := &helm.Brought{}
 		checker := release.Checker{Charts: chart.Packer{Offline: true}, Layers: []check.Layer{learnt}}
 		_, err := bounded(ctx, a, "the chart of "+service, checkTimeout, func(ctx context.Context) (check.Report, error) {
 			return checker.Check(ctx, release.MakeRequest{Project: req.File.Project, Service: service, Dir: req.File.Dir}, []string{environment})
 		})
-		kinds, rendered := learnt.Kinds(environment)
+		objects, rendered := learnt.Objects(environment)
 		if err != nil || !rendered {
 			notes = append(notes, doctor.Note{Title: "what the chart of " + service + " brings along is not known, for it was not rendered", Next: "sluice check " + service + " --env " + environment})
 		}
-		for _, kind := range kinds {
-			at, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		for _, o := range objects {
+			at, err := mapper.RESTMapping(o.GroupKind(), o.Version)
 			if err != nil {
 				notes = append(notes, doctor.Note{
-					Title: fmt.Sprintf("the chart of %s brings a %s of %s, a kind that the cluster does not know", service, kind.Kind, kind.GroupVersion()),
-					Next:  "install what defines it, unless the chart does, or leave it out of the values of " + environment,
+					Title: fmt.Sprintf("the chart of %s brings a %s of %s, a kind that the cluster does not know", service, o.Kind, o.GroupVersion()),
+					Next:  "install what defines it, unless the chart does, or leave it out by the values of " + environment,
 				})
 				continue
 			}
-			rights = append(rights, doctor.Brought(kind.Group, at.Resource.Resource, service, at.Scope.Name() == meta.RESTScopeNameRoot))
+			rights = append(rights, holding(o, at, "the chart of "+service, namespace)...)
 		}
 	}
 	return rights, notes
 }
 
-// may asks the cluster whether something is allowed. Such a question leaves nothing behind.
-func (a *App) may(ctx context.Context, client kubernetes.Interface, namespace string, right doctor.Right, verb string) (authorizationv1.SubjectAccessReviewStatus, error) {
-	resource, sub, _ := strings.Cut(right.Resource, "/")
-	attributes := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: right.Group, Resource: resource, Subresource: sub}
-	if len(right.Names) > 0 {
-		attributes.Name = right.Names[0]
+// holding are the rights to one kind of object of a chart.
+func holding(o helm.Object, at *meta.RESTMapping, why, namespace string) []doctor.Access {
+	rule := rbac.Rule{Why: why, Group: o.Group, Resources: []string{at.Resource.Resource}, Verbs: rbac.ObjectVerbs()}
+	if o.Awaited {
+		rule.Verbs = rbac.HookVerbs()
 	}
-	review, err := bounded(ctx, a, "whether "+verb+" "+right.Resource+" is allowed", stepTimeout, func(ctx context.Context) (*authorizationv1.SelfSubjectAccessReview, error) {
-		return client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes},
-		}, metav1.CreateOptions{})
-	})
-	if err != nil {
-		return authorizationv1.SubjectAccessReviewStatus{}, apiError("ask for rights", "review access", err)
+	switch {
+	case at.Scope.Name() == meta.RESTScopeNameRoot:
+		namespace = ""
+	case o.Namespace != "":
+		namespace = o.Namespace
 	}
-	return review.Status, nil
+	var rights []doctor.Access
+	for _, right := range rbac.Rights([]rbac.Rule{rule}) {
+		rights = append(rights, doctor.Access{Right: right, Namespace: namespace})
+	}
+	return rights
 }

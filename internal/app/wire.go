@@ -33,7 +33,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	deployer.Secret = a.o.Secrets.Holds
+	deployer.Secret, deployer.Allowed = a.o.Secrets.Holds, c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err

@@ -340,6 +340,7 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 			},
 		}),
 		Prepare: func(context.Context) (app.Prepared, error) { b.prepared++; return app.Prepared{}, nil },
+		Allowed: func(context.Context) error { return nil },
 		Forget:  func(context.Context) error { return nil },
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/rbac"
 )
 
 // connection explains the way to the API server: each step needs the one before it.
@@ -301,7 +302,7 @@ func whichCluster(f Facts) Finding {
 	if !i.Readable {
 		found.Severity = Warning
 		found = found.seen("the UID of the namespace kube-system, which no other cluster has, may not be read").
-			next(fmt.Sprintf("allow it (rule: %s), or name the server in environments.%s.cluster.identity: %s", rule(identityRight()), f.Environment, f.Cluster.Server))
+			next(fmt.Sprintf("let it be read, by the ClusterRole %s of docs/operations/rbac, or name the server in environments.%s.cluster.identity: %s", rbac.Identity().Name, f.Environment, f.Cluster.Server))
 	}
 	return found
 }

@@ -157,17 +157,6 @@ type Namespace struct {
 	Err               error
 }
 
-// Access is whether a right is there.
-type Access struct {
-	Right Right
-	// Missing are the verbs that are not allowed.
-	Missing []string
-	// Reasons are what the cluster says of them, each once.
-	Reasons []string
-	// Err is why the cluster could not be asked.
-	Err error
-}
-
 // Repository is one of a registry.
 type Repository struct {
 	Name string

@@ -9,55 +9,43 @@ import (
 	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/rbac"
 )
 
-// Right is something that a deployment does in a cluster, as a rule of a Role has it.
-type Right struct {
-	Group string
-	// Resource with its subresource: "pods/log".
-	Resource string
-	Verbs    []string
-	// Names restrict it to objects; none: to all.
-	Names []string
-	// For says what it is needed for.
-	For string
-	// Cluster says that no Role gives it, but a ClusterRole.
-	Cluster bool
-	// Useful says that a deployment goes on without it, and knows less.
+// Access is one right in one place, and whether it is there.
+type Access struct {
+	rbac.Right
+	// Namespace is "" for what belongs to no namespace.
+	Namespace string
+	// Useful says that a deployment goes on without it, and tells less or later.
 	Useful bool
+	// Allowed is what the cluster answered, Reason why; Err why it could not be asked.
+	Allowed bool
+	Reason  string
+	Err     error
 }
 
-// Rights are what `sluice deploy` needs in the namespace of an environment, beside what the charts of the services bring along.
-func Rights(env v1alpha1.Environment) []Right {
-	const gateway = "gateway.networking.k8s.io"
-	rights := []Right{
-		{Resource: "configmaps", Verbs: []string{"get", "list", "create", "patch", "delete"}, For: "the record of each rollout, the pin of the namespace to its cluster"},
-		{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "create", "update", "delete"}, For: "the lock that lets one run at a time move a service"},
-		{Resource: "secrets", Verbs: []string{"get", "list", "create", "update", "patch", "delete"}, For: "Helm's releases, the variables of the services"},
-		{Resource: "services", Verbs: []string{"get", "list", "create", "update", "patch", "delete"}, For: "the Services of slots, the traffic of callers inside the cluster"},
-		{Group: "apps", Resource: "deployments", Verbs: []string{"get", "list", "create", "patch", "delete"}, For: "the workloads of slots"},
-		{Group: "apps", Resource: "deployments/scale", Verbs: []string{"patch"}, For: "freeing and restoring a slot"},
-		{Group: "apps", Resource: "statefulsets", Verbs: []string{"list"}, For: "seeing whether a slot is ready"},
-		{Group: "apps", Resource: "daemonsets", Verbs: []string{"list"}, For: "seeing whether a slot is ready"},
-		{Resource: "pods", Verbs: []string{"get", "list"}, For: "seeing whether a slot is ready, and why not"},
-		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: []string{"list"}, For: "seeing who gets the traffic"},
-		{Group: "autoscaling", Resource: "horizontalpodautoscalers", Verbs: []string{"list", "patch"}, For: "keeping the live slot from scaling down while its traffic goes elsewhere"},
-		route("networking.k8s.io", "ingresses", router(env) == v1alpha1.RouterNginx),
-		route(gateway, "httproutes", router(env) == v1alpha1.RouterGateway),
-		{Resource: "pods/log", Verbs: []string{"get"}, For: "telling the last words of a container that failed", Useful: true},
-		{Resource: "pods", Verbs: []string{"watch"}, For: "seeing changes at once", Useful: true},
-		{Group: "apps", Resource: "deployments", Verbs: []string{"watch"}, For: "seeing changes at once", Useful: true},
-		{Group: "discovery.k8s.io", Resource: "endpointslices", Verbs: []string{"watch"}, For: "seeing changes at once", Useful: true},
+// Wanted are the rights to ask for, each once: always are those without which no deployment ends well, brought those to what charts bring
+// along; those of the environment's gates and those that are only useful come to them.
+func Wanted(env v1alpha1.Environment, always []rbac.Right, brought []Access) []Access {
+	var all []Access
+	add := func(a Access) {
+		if !slices.ContainsFunc(all, func(b Access) bool {
+			return a.Namespace == b.Namespace && a.Verb == b.Verb && a.Group == b.Group && a.Resource == b.Resource && a.Name == b.Name
+		}) {
+			all = append(all, a)
+		}
 	}
-	return append(rights, gateRights(env)...)
-}
-
-// route is the right to a kind of route: where it is the router's it is written, else only looked at before a slot is freed.
-func route(group, resource string, routed bool) Right {
-	if routed {
-		return Right{Group: group, Resource: resource, Verbs: []string{"get", "list", "create", "update", "patch", "delete"}, For: "shifting traffic"}
+	for _, right := range append(slices.Clone(always), gateRights(env)...) {
+		add(Access{Right: right, Namespace: env.Namespace})
 	}
-	return Right{Group: group, Resource: resource, Verbs: []string{"list"}, For: "seeing that no newer run has written a route"}
+	for _, a := range brought {
+		add(a)
+	}
+	for _, right := range rbac.Rights(rbac.Deploy().For(rbac.Better)) {
+		add(Access{Right: right, Namespace: env.Namespace, Useful: true})
+	}
+	return all
 }
 
 // router is the one that shifts the environment's traffic; "" where it is never shifted.
@@ -72,26 +60,25 @@ func router(env v1alpha1.Environment) v1alpha1.Router {
 }
 
 // gateRights are what the environment's gates do in the cluster.
-func gateRights(env v1alpha1.Environment) []Right {
+func gateRights(env v1alpha1.Environment) []rbac.Right {
 	gates := slices.Clone(env.Gates)
 	if env.Strategy.Canary != nil {
 		for _, step := range env.Strategy.Canary.Steps {
 			gates = append(gates, step.Gates...)
 		}
 	}
-	var rights []Right
-	for _, g := range gates {
-		switch {
-		case g.HelmTest != nil:
-			rights = append(rights,
-				Right{Resource: "pods", Verbs: []string{"create", "delete"}, For: "running Helm's tests"},
-				Right{Group: "batch", Resource: "jobs", Verbs: []string{"get", "create", "delete"}, For: "running Helm's tests"},
-				Right{Resource: "pods/log", Verbs: []string{"get"}, For: "telling what Helm's tests say"})
-		case g.HTTP != nil && proxied(env, *g.HTTP):
-			rights = append(rights, Right{Resource: "services/proxy", Verbs: []string{proxyVerb(g.HTTP.Method)}, For: "asking a slot that no route leads to"})
+	var wanted []rbac.Right
+	for _, right := range rbac.Rights(rbac.Deploy().For(rbac.Gates)) {
+		if slices.ContainsFunc(gates, func(g v1alpha1.Gate) bool {
+			if right.Resource == "services/proxy" {
+				return g.HTTP != nil && proxied(env, *g.HTTP) && proxyVerb(g.HTTP.Method) == right.Verb
+			}
+			return g.HelmTest != nil
+		}) {
+			wanted = append(wanted, right)
 		}
 	}
-	return rights
+	return wanted
 }
 
 // proxied says that a gate may ask through the API server: where no route leads to the slot, or it names a Service.
@@ -122,51 +109,36 @@ func proxyVerb(method string) string {
 	return "get"
 }
 
-// Brought is the right to a kind of object that a chart brings along.
-func Brought(group, resource, service string, cluster bool) Right {
-	return Right{Group: group, Resource: resource, Verbs: []string{"get", "create", "patch", "delete"}, For: "the chart of " + service, Cluster: cluster}
+// lack is what is missing of one resource.
+type lack struct {
+	Access
+	verbs, whys, reasons []string
 }
 
-// identityRight is the one to read which cluster this is.
-func identityRight() Right {
-	return Right{Resource: "namespaces", Verbs: []string{"get"}, Names: []string{"kube-system"}, For: "knowing which cluster this is", Cluster: true}
-}
-
-// Merged are rights with one entry for each resource: those that are only useful stay apart, and what is needed is not asked again as useful.
-func Merged(rights []Right) []Right {
-	var merged []Right
-	at := func(r Right, useful bool) int {
-		return slices.IndexFunc(merged, func(m Right) bool {
-			return m.Group == r.Group && m.Resource == r.Resource && m.Cluster == r.Cluster && m.Useful == useful && slices.Equal(m.Names, r.Names)
+// lacks are the rights that are missing, those of one resource together.
+func lacks(all []Access) []*lack {
+	var found []*lack
+	for _, a := range all {
+		if a.Allowed || a.Err != nil {
+			continue
+		}
+		at := slices.IndexFunc(found, func(l *lack) bool {
+			return l.Namespace == a.Namespace && l.Group == a.Group && l.Resource == a.Resource && l.Name == a.Name && l.Useful == a.Useful
 		})
-	}
-	for _, useful := range []bool{false, true} {
-		for _, r := range rights {
-			if r.Useful != useful {
-				continue
-			}
-			r.Verbs = slices.Clone(r.Verbs)
-			if i := at(r, false); useful && i >= 0 {
-				r.Verbs = slices.DeleteFunc(r.Verbs, func(v string) bool { return slices.Contains(merged[i].Verbs, v) })
-			}
-			i := at(r, useful)
-			if i < 0 {
-				if len(r.Verbs) > 0 {
-					merged = append(merged, r)
-				}
-				continue
-			}
-			for _, v := range r.Verbs {
-				if !slices.Contains(merged[i].Verbs, v) {
-					merged[i].Verbs = append(merged[i].Verbs, v)
-				}
-			}
-			if !strings.Contains(merged[i].For, r.For) {
-				merged[i].For += ", " + r.For
-			}
+		if at < 0 {
+			at = len(found)
+			found = append(found, &lack{Access: a})
+		}
+		l := found[at]
+		l.verbs = append(l.verbs, a.Verb)
+		if !slices.Contains(l.whys, a.Why) {
+			l.whys = append(l.whys, a.Why)
+		}
+		if a.Reason != "" && !slices.Contains(l.reasons, a.Reason) {
+			l.reasons = append(l.reasons, a.Reason)
 		}
 	}
-	return merged
+	return found
 }
 
 // rights explains what the credentials may do, against what a deployment needs.
@@ -176,131 +148,120 @@ func rights(f Facts) Section {
 		s.Findings = []Finding{{Code: "rights", Severity: Skipped, Title: "not looked at, for nobody is logged in to the cluster"}}
 		return s
 	}
-	asked, missing := 0, 0
-	var reasons []string
-	for _, a := range f.Cluster.Access {
-		asked += len(a.Right.Verbs)
-		missing += len(a.Missing)
-		if len(a.Missing) > 0 || a.Err != nil {
-			s.Findings = append(s.Findings, lacking(a, f.Namespace))
-			reasons = append(reasons, a.Reasons...)
-		}
+	missing := lacks(f.Cluster.Access)
+	for _, l := range missing {
+		s.Findings = append(s.Findings, lacking(l))
+	}
+	if at := slices.IndexFunc(f.Cluster.Access, func(a Access) bool { return a.Err != nil }); at >= 0 {
+		a := f.Cluster.Access[at]
+		found := failed("whether one may "+a.Right.String()+", and perhaps more, could not be found out", a.Err)
+		found.Code = "rights.unknown"
+		s.Findings = append(s.Findings, found)
 	}
 	if len(s.Findings) == 0 {
-		s.Findings = []Finding{{Code: "rights", Severity: OK, Title: fmt.Sprintf("all %d that a deployment needs are there", asked)}}
+		s.Findings = []Finding{{Code: "rights", Severity: OK, Title: fmt.Sprintf("all %d that a deployment needs are there", len(f.Cluster.Access))}}
 	}
-	s.Findings = append(s.Findings, noted(f.Cluster.Notes)...)
-	if missing > 0 {
-		s.Next = granting(f, reasons)
+	for _, n := range f.Cluster.Notes {
+		s.Findings = append(s.Findings, Finding{Code: "rights.chart", Severity: Warning, Title: n.Title}.seen(n.Says).next(n.Next))
 	}
+	s.Next = granting(f, missing)
 	return s
 }
 
-// noted are the findings of what was met on the way.
-func noted(notes []Note) []Finding {
-	var found []Finding
-	for _, n := range notes {
-		found = append(found, Finding{Code: "rights.chart", Severity: Warning, Title: n.Title}.seen(n.Says).next(n.Next))
-	}
-	return found
-}
-
-func lacking(a Access, namespace string) Finding {
-	what := a.Right.Resource
-	if a.Right.Group != "" {
-		what += "." + a.Right.Group
-	}
-	where := " in " + namespace
-	if a.Right.Cluster {
+func lacking(l *lack) Finding {
+	where := " in " + l.Namespace
+	if l.Namespace == "" {
 		where = " in the cluster"
 	}
-	if a.Err != nil {
-		found := failed("whether "+what+" may be used"+where+" could not be found out", a.Err)
-		found.Code = "rights.unknown"
-		return found
-	}
-	found := bad("may not %s %s%s", strings.Join(a.Missing, ", "), what, where).seen("needed for " + a.Right.For).seen(a.Reasons...)
-	if a.Right.Useful {
-		found.Severity = Warning
-		found.Evidence[0] = "useful for " + a.Right.For
-	}
+	found := bad("may not %s %s%s", strings.Join(l.verbs, ", "), rbac.Qualified(l.Group, l.Resource), where)
 	found.Code = "rights.missing"
-	return found
+	what := "needed for: "
+	if l.Useful {
+		found.Severity, what = Warning, "useful for: "
+	}
+	return found.seen(what + strings.Join(l.whys, "; ")).seen(l.reasons...)
 }
 
 // granting says how somebody gets what is missing.
-func granting(f Facts, reasons []string) []string {
-	if slices.ContainsFunc(reasons, func(r string) bool { return strings.Contains(r, "in Azure") }) {
+func granting(f Facts, missing []*lack) []string {
+	if slices.ContainsFunc(missing, func(l *lack) bool {
+		return slices.ContainsFunc(l.reasons, func(r string) bool { return strings.Contains(r, "in Azure") })
+	}) {
 		return azureRoles(f)
 	}
-	var here, everywhere []Right
-	for _, a := range f.Cluster.Access {
-		if a.Right.Cluster {
-			everywhere = append(everywhere, a.Right)
-		} else {
-			here = append(here, a.Right)
+	var steps, places []string
+	for _, l := range missing {
+		if slices.Contains(places, l.Namespace) {
+			continue
 		}
-	}
-	steps := []string{}
-	lacks := func(cluster bool) bool {
-		return slices.ContainsFunc(f.Cluster.Access, func(a Access) bool { return a.Right.Cluster == cluster && len(a.Missing) > 0 })
-	}
-	if lacks(false) {
-		steps = append(steps, "somebody who may grant rights there runs, with a context of theirs for "+f.Cluster.Server+", to give all that a deployment needs:\n"+apply(f, "Role", here))
-	}
-	if lacks(true) {
-		steps = append(steps, "the charts bring objects that belong to no namespace. Somebody else installs those, or gives these rights:\n"+apply(f, "ClusterRole", everywhere))
+		places = append(places, l.Namespace)
+		what := "somebody who may grant rights in " + l.Namespace + " runs, with a context of theirs for " + f.Cluster.Server + ", to give all that a deployment needs there:\n"
+		if l.Namespace == "" {
+			what = "the charts bring objects that belong to no namespace. Somebody else installs those, or gives these rights:\n"
+		}
+		steps = append(steps, what+apply(f, l.Namespace))
 	}
 	return steps
 }
 
 // azureRoles says how somebody gets rights that Azure keeps, and not the cluster.
 func azureRoles(f Facts) []string {
-	who, id := f.Cluster.user(), f.Cluster.Azure
+	id := f.Cluster.Azure
 	if id == "" {
 		id = "$(az aks show --resource-group RESOURCE_GROUP --name CLUSTER --query id --output tsv)"
 	}
 	return []string{
-		fmt.Sprintf("the cluster asks Azure what somebody may do. Somebody who may assign roles runs:\naz role assignment create --assignee %s --role \"Azure Kubernetes Service RBAC Writer\" --scope %s/namespaces/%s", who, id, f.Namespace),
+		fmt.Sprintf("the cluster asks Azure what somebody may do. Somebody who may assign roles runs:\naz role assignment create --assignee %s --role \"Azure Kubernetes Service RBAC Writer\" --scope %s/namespaces/%s", f.Cluster.user(), id, f.Namespace),
 		"kinds that were added to the cluster, such as HTTPRoutes, need the role \"Azure Kubernetes Service RBAC Admin\" there",
 	}
 }
 
 func (c Cluster) user() string {
-	if c.Login == nil {
+	if c.Login == nil || c.Login.User == "" {
 		return "USER"
 	}
 	return c.Login.User
 }
 
-// apply is the command that gives rights to whoever is logged in. Its objects are named after that person: what others have stays as it is.
-func apply(f Facts, kind string, rights []Right) string {
+// apply is the command that gives whoever is logged in all that was asked about in a namespace. Its objects are named after that person:
+// what others have stays as it is, and what was given before comes again.
+func apply(f Facts, namespace string) string {
 	user := f.Cluster.user()
-	sum := sha256.Sum256([]byte(user))
-	meta := fmt.Sprintf("{name: sluice-%s, namespace: %s}", hex.EncodeToString(sum[:4]), f.Namespace)
-	if kind == "ClusterRole" {
-		meta = fmt.Sprintf("{name: sluice-%s-%s}", f.Namespace, hex.EncodeToString(sum[:4]))
+	sum := sha256.Sum256([]byte(user + " " + f.Environment))
+	name, kind := "sluice-"+hex.EncodeToString(sum[:4]), "Role"
+	meta := fmt.Sprintf("{name: %s, namespace: %s}", name, namespace)
+	if namespace == "" {
+		kind, meta = "ClusterRole", fmt.Sprintf("{name: %s}", name)
 	}
-	name, _, _ := strings.Cut(strings.TrimPrefix(meta, "{name: "), ",")
-	name = strings.TrimSuffix(name, "}")
 	var b strings.Builder
 	b.WriteString("kubectl apply -f - <<'END'\n")
 	fmt.Fprintf(&b, "apiVersion: rbac.authorization.k8s.io/v1\nkind: %s\nmetadata: %s\nrules:\n", kind, meta)
-	for _, r := range rights {
-		fmt.Fprintf(&b, "- %s\n", rule(r))
+	for _, r := range rules(f.Cluster.Access, namespace) {
+		fmt.Fprintf(&b, "- %s\n", r)
 	}
 	fmt.Fprintf(&b, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: %sBinding\nmetadata: %s\n", kind, meta)
 	fmt.Fprintf(&b, "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %s, name: %s}\nsubjects:\n- %s\nEND", kind, name, subject(user))
 	return b.String()
 }
 
-// rule is a right as a Role has it.
-func rule(r Right) string {
-	names := ""
-	if len(r.Names) > 0 {
-		names = fmt.Sprintf(", resourceNames: [%s]", strings.Join(r.Names, ", "))
+// rules are those of a Role that gives all rights in a namespace.
+func rules(all []Access, namespace string) []string {
+	var order []string
+	verbs := map[string][]string{}
+	for _, a := range all {
+		if a.Namespace != namespace {
+			continue
+		}
+		what := fmt.Sprintf("apiGroups: [%q], resources: [%s]", a.Group, a.Resource)
+		if verbs[what] == nil {
+			order = append(order, what)
+		}
+		verbs[what] = append(verbs[what], a.Verb)
 	}
-	return fmt.Sprintf("{apiGroups: [%q], resources: [%s], verbs: [%s]%s}", r.Group, r.Resource, strings.Join(r.Verbs, ", "), names)
+	for i, what := range order {
+		order[i] = fmt.Sprintf("{%s, verbs: [%s]}", what, strings.Join(verbs[what], ", "))
+	}
+	return order
 }
 
 func subject(user string) string {

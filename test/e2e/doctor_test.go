@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -27,7 +26,7 @@ type diagnosis struct {
 // diagnose runs the doctor and wants an exit code.
 func (s *service) diagnose(want int) diagnosis {
 	s.t.Helper()
-	cmd := s.command("doctor", "--connect", "-o", "json")
+	cmd := s.command("doctor", "--connect", "--kubeconfig", s.identities.deployer, "-o", "json")
 	out, err := cmd.Output()
 	var doc diagnosis
 	if code := exitCode(s.t, err); code != want || json.Unmarshal(out, &doc) != nil || len(doc.Environments) != 1 {
@@ -109,19 +108,6 @@ func TestDoctorGrantsWhatADeploymentNeeds(t *testing.T) {
 // asNobody lets the binary be a service account without any right.
 func (s *service) asNobody() {
 	s.t.Helper()
-	s.kubectl("-n", s.namespace, "create", "serviceaccount", "runner")
-	token := strings.TrimSpace(s.kubectl("-n", s.namespace, "create", "token", "runner", "--duration=1h"))
-	var admin struct {
-		Clusters []map[string]any `json:"clusters"`
-	}
-	if err := json.Unmarshal([]byte(s.kubectl("config", "view", "--raw", "--minify", "-o", "json")), &admin); err != nil || len(admin.Clusters) != 1 {
-		s.t.Fatalf("kubectl config view: %v", err)
-	}
-	path := filepath.Join(s.dir, "nobody.kubeconfig")
-	writeYAML(s.t, path, map[string]any{
-		"apiVersion": "v1", "kind": "Config", "clusters": admin.Clusters,
-		"users":    []any{map[string]any{"name": "runner", "user": map[string]any{"token": token}}},
-		"contexts": []any{map[string]any{"name": "runner", "context": map[string]any{"cluster": admin.Clusters[0]["name"], "user": "runner"}}},
-	})
-	s.env = append(s.env, "SLUICE_KUBECONFIG="+path, "SLUICE_CONTEXT=runner")
+	s.kubectl("-n", s.namespace, "create", "serviceaccount", "nobody")
+	s.identities.deployer = s.kubeconfigOf(s.t.TempDir(), "nobody", s.token("nobody"))
 }

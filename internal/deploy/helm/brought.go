@@ -7,14 +7,24 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/check"
 )
+
+// Object is a kind of object that a chart brings along.
+type Object struct {
+	schema.GroupVersionKind
+	// Namespace is what the chart says; "" where it says none.
+	Namespace string
+	// Awaited says that one of them is a hook or a test, whose end is waited for.
+	Awaited bool
+}
 
 // Brought is a check.Layer that finds nothing wrong: it learns which kinds of objects charts bring along, so that one can ask for the
 // rights to them before they are needed.
 type Brought struct {
 	mu    sync.Mutex
-	kinds map[string][]schema.GroupVersionKind
+	found map[string][]Object
 }
 
 var _ check.Layer = (*Brought)(nil)
@@ -42,26 +52,27 @@ func (b *Brought) Check(ctx context.Context, subject check.Subject) (check.Repor
 	if err != nil {
 		return check.Report{}, nil //nolint:nilerr // the same
 	}
+	tests := slices.ContainsFunc(subject.Release.Environments[subject.Environment].Gates, func(g v1alpha1.Gate) bool { return g.HelmTest != nil })
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.kinds == nil {
-		b.kinds = map[string][]schema.GroupVersionKind{}
+	if b.found == nil {
+		b.found = map[string][]Object{}
 	}
-	// An entry without kinds says that the chart has rendered.
-	found := b.kinds[subject.Environment]
+	found := []Object{}
 	for _, o := range objects {
-		if kind := o.GroupVersionKind(); !slices.Contains(found, kind) {
-			found = append(found, kind)
+		one := Object{GroupVersionKind: o.GroupVersionKind(), Namespace: o.GetNamespace(), Awaited: o.hook()}
+		if (tests || !one.Awaited || !onlyTest(o)) && !slices.Contains(found, one) {
+			found = append(found, one)
 		}
 	}
-	b.kinds[subject.Environment] = found
+	b.found[subject.Environment] = found
 	return check.Report{}, nil
 }
 
-// Kinds are those that were learnt of an environment, and whether its charts have rendered at all.
-func (b *Brought) Kinds(environment string) ([]schema.GroupVersionKind, bool) {
+// Objects are those that were learnt of an environment, and whether its chart has rendered at all.
+func (b *Brought) Objects(environment string) ([]Object, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	kinds, ok := b.kinds[environment]
-	return kinds, ok
+	found, ok := b.found[environment]
+	return found, ok
 }
