@@ -14,7 +14,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
-// commandTime is how long a command may take from its request to its result: Azure gives its pod a minute to start, and the script a minute to run.
+// commandTime is how long is waited for the result of a command: Azure gives its pod a minute to start, and the script a minute to run.
 const commandTime = 3 * time.Minute
 
 // firstLook and longestLook are the rests between two looks for a result.
@@ -48,8 +48,7 @@ func (c *carrier) carry(ctx context.Context, parcels []*parcel) ([]reply, error)
 		}
 		body["clusterToken"] = token
 	}
-	until := c.clock.Now().Add(commandTime)
-	done, err := c.arm.run(ctx, body, until)
+	done, err := c.arm.run(ctx, body)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +69,7 @@ func (c *carrier) carry(ctx context.Context, parcels []*parcel) ([]reply, error)
 
 // run starts a command and waits for its result. A command is sent again only where Azure says that it did not take it: whether one whose
 // answer got lost was run nobody knows.
-func (m *manager) run(ctx context.Context, body any, until time.Time) (*result, error) {
+func (m *manager) run(ctx context.Context, body any) (*result, error) {
 	var at string
 	err := variables.Patiently(ctx, m.clock, func(ctx context.Context) error {
 		a, err := m.send(ctx, http.MethodPost, m.url("/runCommand"), body)
@@ -86,7 +85,9 @@ func (m *manager) run(ctx context.Context, body any, until time.Time) (*result, 
 	if err != nil {
 		return nil, err
 	}
+	var waited time.Duration
 	for rest := firstLook; ; rest = min(rest*3/2, longestLook) {
+		waited += rest
 		if err := m.clock.Wait(ctx, rest); err != nil {
 			return nil, fault.Wrap(fault.Interrupted, "AKS cluster "+m.spec.Name, err)
 		}
@@ -100,7 +101,7 @@ func (m *manager) run(ctx context.Context, body any, until time.Time) (*result, 
 				WithHint("is there room for a pod in the namespace aks-command? 200m CPU, 500Mi memory, within a minute; policies may forbid it too")
 		case r.Properties.ExitCode != nil || state == "Succeeded":
 			return r, nil
-		case m.clock.Now().After(until):
+		case waited > commandTime:
 			return nil, m.unreachable("the command has no result after %s (%s)", commandTime, state).
 				WithHint("is there room for a pod in the namespace aks-command?")
 		}
