@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	port "github.com/sluice-dev/sluice/internal/cluster"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/sign/sigstore"
@@ -59,6 +60,8 @@ type App struct {
 	mu     sync.Mutex
 	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
 	loaded map[string]*v1alpha1.Release
+	// found are the ways to clusters in Azure.
+	found map[v1alpha1.AKS]*port.Access
 }
 
 // New fills in the defaults; it opens nothing.
@@ -75,7 +78,8 @@ func New(o Options) *App {
 	if o.Parallel < 1 {
 		o.Parallel = runtime.GOMAXPROCS(0)
 	}
-	return &App{o: o, oci: oci.New(oci.Options{Secrets: o.Secrets}), places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}}
+	return &App{o: o, oci: oci.New(oci.Options{Secrets: o.Secrets}), places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{},
+		found: map[v1alpha1.AKS]*port.Access{}}
 }
 
 // Close closes what was opened, the last one first.

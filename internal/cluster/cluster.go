@@ -112,7 +112,9 @@ type Stopped struct {
 	State string
 }
 
-func (e *Stopped) Error() string { return fmt.Sprintf("the cluster %s is not running: %s", e.Name, e.State) }
+func (e *Stopped) Error() string {
+	return fmt.Sprintf("the cluster %s is not running: %s", e.Name, e.State)
+}
 
 var (
 	_ error = (*Denied)(nil)
