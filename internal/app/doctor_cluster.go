@@ -25,38 +25,69 @@ import (
 	"github.com/sluice-dev/sluice/internal/rbac"
 )
 
+// examiner asks one cluster whose API server may be reached.
+type examiner struct {
+	*App
+	environment string
+	spec        v1alpha1.Cluster
+	config      *rest.Config
+	client      kubernetes.Interface
+	// limit is how long one question may take.
+	limit time.Duration
+}
+
 // diagnoseCluster goes the way to the cluster as far as it leads.
 func (a *App) diagnoseCluster(ctx context.Context, req DiagnoseRequest, environment string, env v1alpha1.Environment) doctor.Cluster {
-	spec := a.override(env.Cluster)
-	c := doctor.Cluster{Way: describeCluster(spec), Kubectl: a.kubectl(spec)}
-	config, err := bounded(ctx, a, "the settings of "+c.Way, checkTimeout, func(ctx context.Context) (*rest.Config, error) {
-		return a.restConfig(ctx, environment, spec)
+	e := examiner{App: a, environment: environment, spec: a.override(env.Cluster), limit: stepTimeout}
+	c := doctor.Cluster{Way: describeCluster(e.spec), Kubectl: a.kubectl(e.spec)}
+	if c.Settings = e.settle(ctx, &c); c.Settings != nil {
+		return c
+	}
+	if c.Network = a.probe(ctx, e.config); c.Network != nil && !arrived(c.Network) {
+		return c
+	}
+	if c.Answer = e.answer(ctx); c.Answer.Trouble != "" {
+		return c
+	}
+	if c.Login = e.login(ctx); c.Login.Trouble != "" && c.Login.Trouble != doctor.NotAsked {
+		return c
+	}
+	c.Identity = e.identify(ctx, env.Namespace)
+	c.Namespace = e.namespace(ctx, env.Namespace)
+	c.Access, c.Notes = e.access(ctx, req, env)
+	return c
+}
+
+// settle finds the address of the cluster and what opens it.
+func (e *examiner) settle(ctx context.Context, c *doctor.Cluster) error {
+	type found struct {
+		config   *rest.Config
+		interval time.Duration
+	}
+	way, err := bounded(ctx, e.App, "the settings of "+c.Way, checkTimeout, func(ctx context.Context) (found, error) {
+		config, interval, err := e.way(ctx, e.environment, e.spec)
+		return found{config, interval}, err
 	})
 	if err != nil {
-		c.Settings = err
-		return c
+		return err
 	}
-	a.keepCredentials(config)
-	config.QPS, config.Burst, config.UserAgent, config.WarningHandler = qps, burst, "sluice", rest.NoWarnings{}
-	c.Server, c.Origin, c.Credential = config.Host, a.origin(ctx, spec), credentialOf(config)
-	if c.Network = a.probe(ctx, config); c.Network != nil && !arrived(c.Network) {
-		return c
+	e.config = way.config
+	if way.interval > 0 {
+		e.limit = slowReach
 	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		c.Settings = fault.New(fault.Usage, "connect to the cluster of environment "+environment, "%w", err)
-		return c
+	c.Server, c.Origin, c.Credential = e.config.Host, e.origin(ctx, e.spec), credentialOf(e.config)
+	if e.spec.AKS != nil {
+		c.Azure, c.Credential = e.spec.AKS.ID(), nil
+		e.mu.Lock()
+		if access := e.found[*e.spec.AKS]; access != nil {
+			c.Notices = access.Notices
+		}
+		e.mu.Unlock()
 	}
-	if c.Answer = a.answer(ctx, config); c.Answer.Trouble != "" {
-		return c
-	}
-	if c.Login = a.login(ctx, client, c.Server); c.Login.Trouble != "" && c.Login.Trouble != doctor.NotAsked {
-		return c
-	}
-	c.Identity = a.identify(ctx, client, config.Host, environment, env.Namespace, spec)
-	c.Namespace = a.namespace(ctx, client, env.Namespace)
-	c.Access, c.Notes = a.access(ctx, client, req, environment, env)
-	return c
+	e.keepCredentials(e.config)
+	e.config.QPS, e.config.Burst, e.config.UserAgent, e.config.WarningHandler = qps, burst, "sluice", rest.NoWarnings{}
+	e.client, err = kubernetes.NewForConfig(e.config)
+	return fault.Wrap(fault.Usage, "connect to the cluster of environment "+e.environment, err)
 }
 
 func arrived(n *doctor.Network) bool {
@@ -122,8 +153,6 @@ func credentialOf(config *rest.Config) *doctor.Credential {
 		return &doctor.Credential{Kind: "what the provider " + config.AuthProvider.Name + " gives"}
 	case config.Username != "":
 		return &doctor.Credential{Kind: "a password", Owner: config.Username}
-	case config.WrapTransport != nil && config.Transport == nil:
-		return nil
 	}
 	return &doctor.Credential{}
 }
@@ -154,12 +183,12 @@ func claimsOf(token string) *signin.Claims {
 }
 
 // answer asks as nobody for what most servers tell everybody. Some tell nothing to nobody; those have answered as well.
-func (a *App) answer(ctx context.Context, config *rest.Config) *doctor.Answer {
-	asked := config
-	if config.Transport == nil {
-		asked = rest.AnonymousClientConfig(config)
+func (e *examiner) answer(ctx context.Context) *doctor.Answer {
+	asked := e.config
+	if asked.Transport == nil {
+		asked = rest.AnonymousClientConfig(asked)
 	}
-	raw, err := bounded(ctx, a, "an answer of "+config.Host, stepTimeout, func(ctx context.Context) ([]byte, error) {
+	raw, err := bounded(ctx, e.App, "an answer of "+asked.Host, e.limit, func(ctx context.Context) ([]byte, error) {
 		client, err := kubernetes.NewForConfig(asked)
 		if err != nil {
 			return nil, err
@@ -185,9 +214,9 @@ func (a *App) answer(ctx context.Context, config *rest.Config) *doctor.Answer {
 }
 
 // login asks the cluster for whom it takes this run, which no right is needed for.
-func (a *App) login(ctx context.Context, client kubernetes.Interface, server string) *doctor.Login {
-	review, err := bounded(ctx, a, "a login at "+server, checkTimeout, func(ctx context.Context) (*authenticationv1.SelfSubjectReview, error) {
-		return client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+func (e *examiner) login(ctx context.Context) *doctor.Login {
+	review, err := bounded(ctx, e.App, "a login at "+e.config.Host, max(e.limit, checkTimeout), func(ctx context.Context) (*authenticationv1.SelfSubjectReview, error) {
+		return e.client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	})
 	const anonymous = "system:anonymous"
 	found := &doctor.Login{}
@@ -221,22 +250,24 @@ func said(err error) string {
 }
 
 // identify finds out which cluster this is, as a deployment does before it writes.
-func (a *App) identify(ctx context.Context, client kubernetes.Interface, host, environment, namespace string, spec v1alpha1.Cluster) *doctor.Identity {
-	here := identity{server: normalURL(host)}
-	uid, err := bounded(ctx, a, "which cluster this is", stepTimeout, func(ctx context.Context) (string, error) { return reach(ctx, client) })
+func (e *examiner) identify(ctx context.Context, namespace string) *doctor.Identity {
+	here := identity{server: normalURL(e.config.Host)}
+	uid, err := bounded(ctx, e.App, "which cluster this is", e.limit, func(ctx context.Context) (string, error) {
+		return (&cluster{client: e.client}).reach(ctx)
+	})
 	if err == nil {
 		here.uid = uid
 	}
-	found := &doctor.Identity{Name: here.name(), Readable: here.uid != "", Named: spec.Identity, Mismatch: here.verify(environment, spec)}
-	found.Pinned, found.PinError = bounded(ctx, a, "the pin of namespace "+namespace, stepTimeout, func(ctx context.Context) (bool, error) {
-		return here.pinned(ctx, client, environment, namespace)
+	found := &doctor.Identity{Name: here.name(), Readable: here.uid != "", Named: e.spec.Identity, Mismatch: here.verify(e.environment, e.spec)}
+	found.Pinned, found.PinError = bounded(ctx, e.App, "the pin of namespace "+namespace, e.limit, func(ctx context.Context) (bool, error) {
+		return here.pinned(ctx, e.client, e.environment, namespace)
 	})
 	return found
 }
 
-func (a *App) namespace(ctx context.Context, client kubernetes.Interface, name string) *doctor.Namespace {
-	_, err := bounded(ctx, a, "the namespace "+name, stepTimeout, func(ctx context.Context) (struct{}, error) {
-		_, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+func (e *examiner) namespace(ctx context.Context, name string) *doctor.Namespace {
+	_, err := bounded(ctx, e.App, "the namespace "+name, e.limit, func(ctx context.Context) (struct{}, error) {
+		_, err := e.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		return struct{}{}, err
 	})
 	switch {
@@ -248,6 +279,6 @@ func (a *App) namespace(ctx context.Context, client kubernetes.Interface, name s
 		return &doctor.Namespace{Err: apiError("namespace "+name, "read", err)}
 	}
 	may := doctor.Access{Right: rbac.Right{Verb: "create", Resource: "namespaces"}}
-	a.ask(ctx, client, &may)
+	e.ask(ctx, &may)
 	return &doctor.Namespace{MayCreate: may.Allowed, Err: may.Err}
 }

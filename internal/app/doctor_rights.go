@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/restmapper"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -20,16 +20,16 @@ import (
 
 // access asks the cluster about every right that a deployment needs, and says what stands in the way of asking for more. Rights to kinds that
 // the cluster does not know are not asked for: nobody needs them.
-func (a *App) access(ctx context.Context, client kubernetes.Interface, req DiagnoseRequest, environment string, env v1alpha1.Environment) ([]doctor.Access, []doctor.Note) {
-	groups, err := bounded(ctx, a, "the kinds of objects in the cluster of "+environment, checkTimeout, func(context.Context) ([]*restmapper.APIGroupResources, error) {
-		return restmapper.GetAPIGroupResources(client.Discovery())
+func (e *examiner) access(ctx context.Context, req DiagnoseRequest, env v1alpha1.Environment) ([]doctor.Access, []doctor.Note) {
+	groups, err := bounded(ctx, e.App, "the kinds of objects in the cluster of "+e.environment, max(e.limit, checkTimeout), func(context.Context) ([]*restmapper.APIGroupResources, error) {
+		return restmapper.GetAPIGroupResources(e.client.Discovery())
 	})
 	var brought []doctor.Access
 	var notes []doctor.Note
 	if err != nil {
 		notes = []doctor.Note{{Title: "which kinds of objects the cluster knows could not be found out", Says: said(err)}}
 	} else {
-		brought, notes = a.brought(ctx, restmapper.NewDiscoveryRESTMapper(groups), req, environment, env.Namespace)
+		brought, notes = e.brought(ctx, restmapper.NewDiscoveryRESTMapper(groups), req, env.Namespace)
 	}
 	served := map[string]bool{"": true}
 	for _, g := range groups {
@@ -41,53 +41,61 @@ func (a *App) access(ctx context.Context, client kubernetes.Interface, req Diagn
 			asked = append(asked, one)
 		}
 	}
-	room := make(chan struct{}, reviews)
-	var wait sync.WaitGroup
-	for i := range asked {
-		wait.Go(func() {
-			room <- struct{}{}
-			defer func() { <-room }()
-			a.ask(ctx, client, &asked[i])
-		})
-	}
-	wait.Wait()
+	e.askAll(ctx, env.Namespace, asked)
 	return asked, notes
 }
 
-// ask asks the cluster about a right.
-func (a *App) ask(ctx context.Context, client kubernetes.Interface, one *doctor.Access) {
-	type answer struct {
-		allowed bool
-		reason  string
-	}
-	got, err := bounded(ctx, a, "whether one may "+one.Right.String(), stepTimeout, func(ctx context.Context) (answer, error) {
-		status, err := review(ctx, client, one.Namespace, one.Right)
-		return answer{status.Allowed, status.Reason}, err
+// askAll asks for all rules in the namespace at once, and then about each right that they do not give: an authorizer that is not made of
+// rules lists none.
+func (e *examiner) askAll(ctx context.Context, namespace string, asked []doctor.Access) {
+	grants, _ := bounded(ctx, e.App, "the rights in "+namespace, e.limit, func(ctx context.Context) ([]rbac.Grant, error) {
+		return (&cluster{client: e.client}).grants(ctx, namespace), nil
 	})
-	one.Allowed, one.Reason = got.allowed, got.reason
+	room := make(chan struct{}, reviews)
+	var wait sync.WaitGroup
+	for i := range asked {
+		if asked[i].Namespace == namespace && len(rbac.Missing(grants, []rbac.Right{asked[i].Right})) == 0 {
+			asked[i].Allowed = true
+			continue
+		}
+		wait.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			e.ask(ctx, &asked[i])
+		})
+	}
+	wait.Wait()
+}
+
+// ask asks the cluster about a right.
+func (e *examiner) ask(ctx context.Context, one *doctor.Access) {
+	status, err := bounded(ctx, e.App, "whether one may "+one.Right.String(), e.limit, func(ctx context.Context) (authorizationv1.SubjectAccessReviewStatus, error) {
+		return review(ctx, e.client, one.Namespace, one.Right)
+	})
+	one.Allowed, one.Reason = status.Allowed, status.Reason
 	if err != nil {
 		one.Err = apiError("ask for rights", "review access", err)
 	}
 }
 
 // brought are the rights to what the charts of services bring along; kinds that the cluster does not know are noted.
-func (a *App) brought(ctx context.Context, mapper meta.RESTMapper, req DiagnoseRequest, environment, namespace string) (rights []doctor.Access, notes []doctor.Note) {
+func (e *examiner) brought(ctx context.Context, mapper meta.RESTMapper, req DiagnoseRequest, namespace string) (rights []doctor.Access, notes []doctor.Note) {
 	for _, service := range req.Services {
 		learnt := &helm.Brought{}
 		checker := release.Checker{Charts: chart.Packer{Offline: true}, Layers: []check.Layer{learnt}}
-		_, err := bounded(ctx, a, "the chart of "+service, checkTimeout, func(ctx context.Context) (check.Report, error) {
-			return checker.Check(ctx, release.MakeRequest{Project: req.File.Project, Service: service, Dir: req.File.Dir}, []string{environment})
+		_, err := bounded(ctx, e.App, "the chart of "+service, checkTimeout, func(ctx context.Context) (check.Report, error) {
+			return checker.Check(ctx, release.MakeRequest{Project: req.File.Project, Service: service, Dir: req.File.Dir}, []string{e.environment})
 		})
-		objects, rendered := learnt.Objects(environment)
+		objects, rendered := learnt.Objects(e.environment)
 		if err != nil || !rendered {
-			notes = append(notes, doctor.Note{Title: "what the chart of " + service + " brings along is not known, for it was not rendered", Next: "sluice check " + service + " --env " + environment})
+			notes = append(notes, doctor.Note{Title: "what the chart of " + service + " brings along is not known, for it was not rendered", Next: "sluice check " + service + " --env " + e.environment})
 		}
 		for _, o := range objects {
 			at, err := mapper.RESTMapping(o.GroupKind(), o.Version)
 			if err != nil {
 				notes = append(notes, doctor.Note{
 					Title: fmt.Sprintf("the chart of %s brings a %s of %s, a kind that the cluster does not know", service, o.Kind, o.GroupVersion()),
-					Next:  "install what defines it, unless the chart does, or leave it out by the values of " + environment,
+					Next:  "install what defines it, unless the chart does, or leave it out by the values of " + e.environment,
 				})
 				continue
 			}
