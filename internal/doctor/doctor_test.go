@@ -108,7 +108,7 @@ func TestFindings(t *testing.T) {
 			func(f *Facts) { f.Cluster.Notices = []string{"requests are carried by run-command"} },
 			"cluster.settings", []string{"warning", "run-command"},
 		},
-		"no credentials": {func(f *Facts) { f.Cluster.Credential = &Credential{} }, "cluster.credentials", []string{"failed", "there are none", "log in"}},
+		"no credentials": {func(f *Facts) { f.Cluster.Credential = &Credential{} }, "cluster.credentials", []string{"warning", "there are none", "log in"}},
 		"an expired certificate": {
 			func(f *Facts) {
 				f.Cluster.Credential = &Credential{Kind: "a client certificate", Expires: now().Add(-time.Hour)}

@@ -73,11 +73,16 @@ func TestDoctorGrantsWhatADeploymentNeeds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, name)
 			s.strategy = strategy
-			s.gates = append(s.gates, map[string]any{"helmTest": map[string]any{}})
 			values := map[string]any{"hpa": true}
-			if name == "doctor-gateway" {
+			switch name {
+			case "doctor-gateway":
 				values["router"] = "gateway"
+			case "doctor-service":
+				// No route leads there: the gate asks through the API server.
+				values["router"] = ""
+				s.gates = []any{map[string]any{"http": map[string]any{"url": "http://app/", "timeout": "10s"}}}
 			}
+			s.gates = append(s.gates, map[string]any{"helmTest": map[string]any{}})
 			s.asNobody()
 			s.configure(values)
 
