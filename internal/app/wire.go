@@ -33,7 +33,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	deployer.Secret, deployer.Allowed = a.o.Secrets.Holds, c.allowedKinds
+	deployer.Allowed = c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
