@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"k8s.io/client-go/rest"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -47,7 +50,7 @@ func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS
 	if err != nil {
 		return nil, err
 	}
-	finder, err := aks.New(spec, aks.Options{Credential: credential, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
+	finder, err := aks.New(spec, aks.Options{Credential: overheard{credential, a.o.Secrets}, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +63,19 @@ func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS
 	}
 	a.found[spec] = access
 	return access, nil
+}
+
+// overheard makes known as what to mask all tokens that somebody gives.
+type overheard struct {
+	next    azcore.TokenCredential
+	secrets *variables.Masker
+}
+
+// GetToken implements azcore.TokenCredential.
+func (o overheard) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	token, err := o.next.GetToken(ctx, options)
+	o.secrets.Add(token.Token)
+	return token, err
 }
 
 // restOf is an access for a client of Kubernetes. What opens the cluster is made known as what to mask.
@@ -104,3 +120,18 @@ var _ releaser = unwatched{}
 
 // Watch implements rollout.Watcher: nobody tells of changes.
 func (unwatched) Watch(context.Context, deploy.Scope) <-chan struct{} { return nil }
+
+// deniedByAzure is what Azure's roles refuse in a cluster that asks them; nil where it is somebody else who does. The cluster does not tell
+// its own id, which the scope begins with.
+func deniedByAzure(err error) *port.Denied {
+	said := regexp.MustCompile(`User "([^"]+)" cannot (\S+ resource "[^"]+").*?(?:in the namespace "([^"]+)")?: User does not have access to the resource in Azure`).
+		FindStringSubmatch(err.Error())
+	if said == nil {
+		return nil
+	}
+	scope := "CLUSTER_ID"
+	if said[3] != "" {
+		scope += "/namespaces/" + said[3]
+	}
+	return &port.Denied{Principal: said[1], Action: said[2], Scope: scope, Role: "Azure Kubernetes Service RBAC Writer", Message: err.Error()}
+}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -40,9 +41,9 @@ const (
 
 // Cluster is the managed cluster, as far as it can be set.
 type Cluster struct {
-	// Server is the URL of the API server, CA its authority in PEM.
-	Server string
-	CA     []byte
+	// Server is the URL of the API server, CA its authority in PEM; Inside is where commands find it, Server where it is "".
+	Server, Inside string
+	CA             []byte
 	// Entra says that the cluster wants tokens of Entra ID; ClusterToken is the one that it takes.
 	Entra        bool
 	ClusterToken string
@@ -116,6 +117,24 @@ func (s *Server) Fault(fault func(r *http.Request) http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests, s.fault = nil, fault
+}
+
+// Image makes a folder with the programs that a command finds, by their names and where they are; it becomes Path.
+func (s *Server) Image(programs map[string]string) {
+	s.t.Helper()
+	s.Path = s.t.TempDir()
+	for name, at := range programs {
+		if at == "" {
+			found, err := exec.LookPath(name)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			at = found
+		}
+		if err := os.Symlink(at, filepath.Join(s.Path, name)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // Requests are method and path below the cluster of what was asked since the last Fault, Commands what was run.

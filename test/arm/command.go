@@ -21,10 +21,7 @@ import (
 )
 
 // kubeconfig is one with a single user.
-func (s *Server) kubeconfig(user map[string]any) []byte {
-	s.mu.Lock()
-	c := s.cluster
-	s.mu.Unlock()
+func (s *Server) kubeconfig(c Cluster, user map[string]any) []byte {
 	text, err := yaml.Marshal(map[string]any{
 		"apiVersion": "v1", "kind": "Config", "current-context": Name,
 		"clusters": []any{map[string]any{"name": Name, "cluster": map[string]any{"server": c.Server, "certificate-authority-data": c.CA}}},
@@ -49,7 +46,7 @@ func (s *Server) credential(w http.ResponseWriter) {
 			"args": []string{"get-token", "--environment", "AzurePublicCloud", "--server-id", ServerApplication, "--login", "devicecode"},
 		}}
 	}
-	Answer(w, http.StatusOK, map[string]any{"kubeconfigs": []any{map[string]any{"name": "clusterUser", "value": s.kubeconfig(user)}}})
+	Answer(w, http.StatusOK, map[string]any{"kubeconfigs": []any{map[string]any{"name": "clusterUser", "value": s.kubeconfig(c, user)}}})
 }
 
 // start begins a command, as Azure does: its result is to be asked for elsewhere.
@@ -187,7 +184,10 @@ func (s *Server) shell(text string, files map[string][]byte, token string) (stri
 	if !c.Entra {
 		user = map[string]any{"client-certificate-data": c.Certificate, "client-key-data": c.Key}
 	}
-	put := map[string][]byte{filepath.Join(dir, "kubeconfig"): s.kubeconfig(user)}
+	if c.Inside != "" {
+		c.Server = c.Inside
+	}
+	put := map[string][]byte{filepath.Join(dir, "kubeconfig"): s.kubeconfig(c, user)}
 	for name, content := range files {
 		put[filepath.Join(work, filepath.Clean("/"+name))] = content
 	}

@@ -20,7 +20,7 @@ const commandTime = 3 * time.Minute
 // firstLook and longestLook are the rests between two looks for a result.
 const (
 	firstLook   = time.Second
-	longestLook = 4 * time.Second
+	longestLook = 2 * time.Second
 )
 
 // result is what Azure says of a command.
