@@ -68,29 +68,38 @@ func (a *App) diagnose(ctx context.Context, req DiagnoseRequest, name string, ke
 		wait.Go(func() { facts.Store = a.diagnoseStore(ctx, name, env, taken, false) })
 	}
 	wait.Wait()
-	facts.SignIn = a.signIn(facts)
+	facts.SignIn = a.signIn(facts, env)
 	return facts
 }
 
-// signIn is what the errors of a look tell of who is signed in to a cloud; nil where nothing asked.
-func (a *App) signIn(facts doctor.Facts) *doctor.SignIn {
-	var found *doctor.SignIn
-	note := func(who string, err error) {
+// signIn is what came of signing in to Azure; nil for an environment that needs nothing of it.
+func (a *App) signIn(facts doctor.Facts, env v1alpha1.Environment) *doctor.SignIn {
+	found := &doctor.SignIn{Attempts: a.azure.Attempts()}
+	need := func(what string, err error) {
+		found.For = append(found.For, what)
 		var nobody *signin.Failure
-		if !errors.As(err, &nobody) {
-			return
+		if found.Err == nil && errors.As(err, &nobody) {
+			found.Attempts, found.Decided, found.Err = nobody.Attempts, nobody.Decided, err
 		}
-		if found == nil {
-			found = &doctor.SignIn{Attempts: nobody.Attempts, Decided: nobody.Decided, Err: err}
-		}
-		found.For = append(found.For, who)
 	}
-	note("the cluster ("+facts.Cluster.Way+")", facts.Cluster.Settings)
-	if facts.Store != nil {
-		note(facts.Store.Name, facts.Store.Err)
+	if a.override(env.Cluster).AKS != nil {
+		err := facts.Cluster.Settings
+		if facts.Cluster.Login != nil && facts.Cluster.Login.Err != nil {
+			err = facts.Cluster.Login.Err
+		}
+		need("the "+facts.Cluster.Way, err)
+	}
+	if env.Variables != nil && env.Variables.KeyVault != "" && facts.Store != nil {
+		need(facts.Store.Name, facts.Store.Err)
 	}
 	for _, r := range facts.Repositories {
-		note("the repository "+r.Name, r.Read)
+		host, _, _ := strings.Cut(r.Name, "/")
+		if strings.HasSuffix(host, ".azurecr.io") {
+			need("the registry "+host, r.Read)
+		}
+	}
+	if len(found.For) == 0 || len(found.Attempts) == 0 && found.Err == nil {
+		return nil
 	}
 	return found
 }

@@ -236,6 +236,10 @@ func (e *examiner) login(ctx context.Context) *doctor.Login {
 		found.Trouble = doctor.Unhelped
 	default:
 		found.Trouble = troubleOf(err)
+		var known *fault.Error
+		if errors.As(err, &known) {
+			found.Err = known
+		}
 	}
 	return found
 }

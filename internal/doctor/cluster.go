@@ -257,6 +257,8 @@ func login(f Facts) Finding {
 			next("run it as a person and read what it says: "+f.Cluster.Kubectl+" get --raw /version", "a program that opens a browser cannot work in a pipeline: for AKS, kubelogin convert-kubeconfig -l azurecli (or -l workloadidentity)")
 	case l.Trouble == Silent:
 		return bad("the API server does not answer").seen(l.Says)
+	case l.Err != nil:
+		return failed("could not be tried", l.Err)
 	case l.Trouble != NotTaken:
 		return bad("could not be tried").seen(l.Says)
 	}

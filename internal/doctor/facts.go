@@ -134,6 +134,8 @@ type Login struct {
 	Step
 	User   string
 	Groups []string
+	// Err is why it could not be tried, where somebody else than the cluster refused.
+	Err error
 }
 
 // Identity is which cluster this is, and which it has to be.

@@ -3,6 +3,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ type Source interface {
 	// where whoever was asked said no. No error contains a token.
 	Token(ctx context.Context, audience string) (Token, error)
 }
+
+// ErrAbsent says that nothing here vouches for this run, which is known for sure. It comes within an error of a Source.
+var ErrAbsent = errors.New("nothing here says who this run is")
 
 // Attempt is one way to sign in, and what came of it.
 type Attempt struct {
@@ -113,6 +117,10 @@ func Failed(op, cure string, f *Failure) error {
 type Claims struct {
 	Issuer, Subject string
 	Audience        []string
+	// Tenant is the directory of Entra ID that the token is of; "" for the tokens of others.
+	Tenant string
+	// Object is who it is of in that directory, as roles are granted to it; "" for the tokens of others.
+	Object string
 	// Expires is zero where it says nothing of that.
 	Expires time.Time
 }

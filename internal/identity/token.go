@@ -67,11 +67,13 @@ func (t Token) Claims() (Claims, error) {
 		Subject  string          `json:"sub"`
 		Audience json.RawMessage `json:"aud"`
 		Expires  float64         `json:"exp"`
+		Tenant   string          `json:"tid"`
+		Object   string          `json:"oid"`
 	}
 	if json.Unmarshal(payload, &says) != nil {
 		return Claims{}, errors.New("its second part holds no claims")
 	}
-	claims := Claims{Issuer: says.Issuer, Subject: says.Subject}
+	claims := Claims{Issuer: says.Issuer, Subject: says.Subject, Tenant: says.Tenant, Object: says.Object}
 	if says.Expires > 0 {
 		claims.Expires = time.Unix(int64(says.Expires), 0)
 	}
