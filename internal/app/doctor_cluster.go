@@ -40,6 +40,9 @@ type examiner struct {
 func (a *App) diagnoseCluster(ctx context.Context, req DiagnoseRequest, environment string, env v1alpha1.Environment) doctor.Cluster {
 	e := examiner{App: a, environment: environment, spec: a.override(env.Cluster), limit: stepTimeout}
 	c := doctor.Cluster{Way: describeCluster(e.spec), Kubectl: a.kubectl(e.spec)}
+	if e.spec.AKS != nil {
+		c.Azure = e.spec.AKS.ID()
+	}
 	if c.Settings = e.settle(ctx, &c); c.Settings != nil {
 		return c
 	}
@@ -77,7 +80,7 @@ func (e *examiner) settle(ctx context.Context, c *doctor.Cluster) error {
 	}
 	c.Server, c.Origin, c.Credential = e.config.Host, e.origin(ctx, e.spec), credentialOf(e.config)
 	if e.spec.AKS != nil {
-		c.Azure, c.Credential = e.spec.AKS.ID(), nil
+		c.Credential = nil
 		e.mu.Lock()
 		if access := e.found[*e.spec.AKS]; access != nil {
 			c.Notices = access.Notices

@@ -47,43 +47,45 @@ func private(f Facts, says string) Finding {
 
 // privately says how a private AKS cluster is reached.
 func privately(id string) []string {
+	return []string{
+		"run this in the cluster's network or one that is peered with it: a self-hosted runner (GitHub Actions) or an agent of a scale set (Azure Pipelines) there",
+		"to look from here, through the management API of Azure: az aks command invoke " + named(id) + " --command \"kubectl get nodes\"",
+	}
+}
+
+// named are the flags with which az finds a cluster by the id of its resource; words to replace where that is not known.
+func named(id string) string {
 	group, name := "RESOURCE_GROUP", "CLUSTER"
 	if parts := strings.Split(id, "/"); len(parts) == 9 {
 		group, name = parts[4], parts[8]
 	}
-	return []string{
-		"run this in the cluster's network or one that is peered with it: a self-hosted runner (GitHub Actions) or an agent of a scale set (Azure Pipelines) there",
-		"to look from here, through the management API of Azure: az aks command invoke --resource-group " + group + " --name " + name + " --command \"kubectl get nodes\"",
-	}
+	return "--resource-group " + group + " --name " + name
 }
 
-// cure is what to do about an error that a port has a type for; nil about others.
-func cure(err error) []string {
+// cure is what to do about an error that a port has a type for; nil about others. azure is the id of the cluster's resource, where it is known.
+func cure(err error, azure string) []string {
 	var denied *cluster.Denied
 	if errors.As(err, &denied) {
 		return grant(denied)
 	}
 	var secluded *cluster.Private
 	if errors.As(err, &secluded) {
-		return privately("")
+		return privately(azure)
 	}
 	var restricted *cluster.Restricted
 	if errors.As(err, &restricted) {
 		return []string{
 			"run this at one of the addresses that are let in: " + strings.Join(restricted.Ranges, ", "),
-			"or let this machine's in, beside those: az aks update --resource-group RESOURCE_GROUP --name CLUSTER --api-server-authorized-ip-ranges " +
+			"or let this machine's in, beside those: az aks update " + named(azure) + " --api-server-authorized-ip-ranges " +
 				strings.Join(append(append([]string{}, restricted.Ranges...), "ADDRESS/32"), ","),
 		}
 	}
 	var stopped *cluster.Stopped
 	if errors.As(err, &stopped) {
-		return []string{"az aks start --resource-group RESOURCE_GROUP --name " + last(stopped.Name)}
+		return []string{"az aks start " + named(azure)}
 	}
 	return nil
 }
-
-// last is the last part of a path.
-func last(path string) string { return path[strings.LastIndex(path, "/")+1:] }
 
 func grant(d *cluster.Denied) []string {
 	steps := []string{"somebody who may (an owner, or a user access administrator) runs: " + d.Command()}

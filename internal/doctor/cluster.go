@@ -29,7 +29,7 @@ func connection(f Facts) Section {
 func settings(f Facts) Finding {
 	c := f.Cluster
 	if c.Settings != nil {
-		return failed(c.Way+" leads nowhere", c.Settings)
+		return failedAt(c.Way+" leads nowhere", c.Settings, c.Azure)
 	}
 	found := good("%s leads to %s", c.Way, c.Server).seen(c.Origin...).seen(c.Notices...)
 	if len(c.Notices) > 0 {
@@ -87,8 +87,8 @@ func install(program string) string {
 
 // renew says how new credentials are made.
 func renew(f Facts) string {
-	if onAzure(f.Cluster) {
-		return "az aks get-credentials --resource-group RESOURCE_GROUP --name CLUSTER --overwrite-existing"
+	if f.Cluster.Azure == "" && onAzure(f.Cluster) {
+		return "az aks get-credentials " + named("") + " --overwrite-existing"
 	}
 	return fmt.Sprintf("log in again, so that %s gets new ones", f.Cluster.Way)
 }
@@ -160,14 +160,14 @@ func dialing(f Facts, host string) Finding {
 	}
 	found = found.next("see that the cluster runs, and that neither a firewall nor a list of allowed addresses shuts out this machine")
 	if onAzure(f.Cluster) {
-		found = found.next("az aks show --resource-group RESOURCE_GROUP --name CLUSTER --query \"{state: powerState.code, allowed: apiServerAccessProfile.authorizedIpRanges}\"")
+		found = found.next("az aks show " + named(f.Cluster.Azure) + " --query \"{state: powerState.code, allowed: apiServerAccessProfile.authorizedIpRanges}\"")
 	}
 	return found
 }
 
 func renewSettings(f Facts) string {
 	if onAzure(f.Cluster) {
-		return "fetch them anew with az aks get-credentials"
+		return "fetch the kubeconfig anew: az aks get-credentials " + named(f.Cluster.Azure) + " --overwrite-existing"
 	}
 	return "fetch the kubeconfig anew"
 }
@@ -268,7 +268,7 @@ func login(f Facts) Finding {
 	}
 	found = found.next(renew(f))
 	if onAzure(f.Cluster) {
-		found = found.next("a token must be for the server's application, 6dae42f8-4368-4678-94ff-3960e28e3630, and of the tenant of the cluster: az aks show --resource-group RESOURCE_GROUP --name CLUSTER --query aadProfile.tenantId")
+		found = found.next("a token must be for the server's application, 6dae42f8-4368-4678-94ff-3960e28e3630, and of the tenant of the cluster: az aks show " + named(f.Cluster.Azure) + " --query aadProfile.tenantId")
 	}
 	return found
 }

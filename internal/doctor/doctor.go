@@ -138,14 +138,17 @@ func (f Finding) next(steps ...string) Finding {
 }
 
 // failed is the finding of an error: what a port says of it by a type of its own, else what it says of itself.
-func failed(title string, err error) Finding {
+func failed(title string, err error) Finding { return failedAt(title, err, "") }
+
+// failedAt is failed for a cluster whose resource at Azure is known.
+func failedAt(title string, err error, azure string) Finding {
 	var nobody *identity.Failure
 	if errors.As(err, &nobody) {
 		return bad("%s", title).seen("nobody is signed in: see identity")
 	}
 	f := bad("%s", title).seen(err.Error())
-	if steps := cure(err); len(steps) > 0 {
-		return f.next(steps...)
+	if todo := cure(err, azure); len(todo) > 0 {
+		return f.next(todo...)
 	}
 	return f.next(strings.Split(fault.HintOf(err), "\n")...)
 }

@@ -101,8 +101,11 @@ func TestFindings(t *testing.T) {
 			}, "cluster.settings", []string{"failed", "192.0.2.0/24", "--api-server-authorized-ip-ranges 192.0.2.0/24,ADDRESS/32"},
 		},
 		"a stopped cluster": {
-			func(f *Facts) { f.Cluster.Settings = &cluster.Stopped{Name: "rg/shop", State: "Stopped"} },
-			"cluster.settings", []string{"failed", "not running", "az aks start --resource-group RESOURCE_GROUP --name shop"},
+			func(f *Facts) {
+				f.Cluster.Azure = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/shop"
+				f.Cluster.Settings = &cluster.Stopped{Name: "shop", State: "Stopped"}
+			},
+			"cluster.settings", []string{"failed", "not running", "az aks start --resource-group rg --name shop"},
 		},
 		"a notice": {
 			func(f *Facts) { f.Cluster.Notices = []string{"requests are carried by run-command"} },

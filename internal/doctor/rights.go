@@ -201,6 +201,9 @@ func granting(f Facts, missing []*lack) []string {
 		}
 		steps = append(steps, what+apply(f, l.Namespace))
 	}
+	if len(steps) > 0 && onAzure(f.Cluster) {
+		steps = append(steps, "the members of these groups of Entra ID may do everything in the cluster, and grant it: az aks show "+named(f.Cluster.Azure)+" --query aadProfile.adminGroupObjectIDs")
+	}
 	return steps
 }
 
@@ -208,7 +211,7 @@ func granting(f Facts, missing []*lack) []string {
 func azureRoles(f Facts) []string {
 	id := f.Cluster.Azure
 	if id == "" {
-		id = "$(az aks show --resource-group RESOURCE_GROUP --name CLUSTER --query id --output tsv)"
+		id = "$(az aks show " + named("") + " --query id --output tsv)"
 	}
 	return []string{
 		fmt.Sprintf("the cluster asks Azure what somebody may do. Somebody who may assign roles runs:\naz role assignment create --assignee %s --role \"Azure Kubernetes Service RBAC Writer\" --scope %s/namespaces/%s", f.Cluster.user(), id, f.Namespace),
