@@ -208,7 +208,7 @@ func (e *examiner) answer(ctx context.Context) *doctor.Answer {
 	case apierrors.IsServiceUnavailable(err), apierrors.IsInternalError(err), apierrors.IsTooManyRequests(err):
 		found.Trouble, found.Says = doctor.Unwell, err.Error()
 	case err != nil:
-		found.Trouble, found.Says = troubleOf(err), said(err)
+		found.Trouble, found.Says, found.Err = troubleOf(err), said(err), explained(err)
 	case json.Unmarshal(raw, &version) != nil || version.GitVersion == "":
 		found.Trouble, found.Says = doctor.Other, "asked for its version, it says something else"
 	}
@@ -238,13 +238,18 @@ func (e *examiner) login(ctx context.Context) *doctor.Login {
 	case strings.Contains(err.Error(), "getting credentials:"):
 		found.Trouble = doctor.Unhelped
 	default:
-		found.Trouble = troubleOf(err)
-		var known *fault.Error
-		if errors.As(err, &known) {
-			found.Err = known
-		}
+		found.Trouble, found.Err = troubleOf(err), explained(err)
 	}
 	return found
+}
+
+// explained is an error that says what to do; nil for others.
+func explained(err error) error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return nil
 }
 
 // said is what an error says without the request that it came of.

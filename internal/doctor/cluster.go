@@ -228,6 +228,8 @@ func answer(c Cluster) Finding {
 		return good("answers, and tells its version only to those who have logged in").seen(a.Seen...)
 	case a.Trouble == "":
 		return good("answers, Kubernetes %s", a.Version)
+	case a.Err != nil:
+		return failedAt("cannot be asked", a.Err, c.Azure)
 	case a.Trouble == Silent:
 		return bad("accepts connections, and does not answer").seen(a.Says).next("see whether it is overloaded, or whether a proxy or load balancer answers in its place")
 	case a.Trouble == Unwell:
@@ -258,7 +260,7 @@ func login(f Facts) Finding {
 	case l.Trouble == Silent:
 		return bad("the API server does not answer").seen(l.Says)
 	case l.Err != nil:
-		return failed("could not be tried", l.Err)
+		return failedAt("could not be tried", l.Err, f.Cluster.Azure)
 	case l.Trouble != NotTaken:
 		return bad("could not be tried").seen(l.Says)
 	}

@@ -61,6 +61,8 @@ type Step struct {
 	Says string
 	// Seen is what was found on the way: addresses, the owner of a certificate.
 	Seen []string
+	// Err is the trouble, where it is something else than the server that refused and that says what to do.
+	Err error
 }
 
 // Cluster is what was found out on the way to an environment's cluster.
@@ -134,8 +136,6 @@ type Login struct {
 	Step
 	User   string
 	Groups []string
-	// Err is why it could not be tried, where somebody else than the cluster refused.
-	Err error
 }
 
 // Identity is which cluster this is, and which it has to be.
