@@ -28,7 +28,10 @@ type version struct {
 	gone     bool
 }
 
-var _ variables.Store = (*Memory)(nil)
+var (
+	_ variables.Store  = (*Memory)(nil)
+	_ variables.Lister = (*Memory)(nil)
+)
 
 // NewMemory returns an empty store. now tells what has expired.
 func NewMemory(now func() time.Time) *Memory {
@@ -103,6 +106,25 @@ func (m *Memory) Resolve(ctx context.Context, queries []variables.Query) ([]vari
 		return nil, err
 	}
 	return answers, nil
+}
+
+// Versions answers the queries without values.
+func (m *Memory) Versions(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
+	asked := append([]variables.Query(nil), queries...)
+	m.mu.Lock()
+	for i, q := range asked {
+		for n, v := range m.held[q.Name] {
+			if q.Version == "" && !v.disabled {
+				asked[i].Version = strconv.Itoa(n + 1)
+			}
+		}
+	}
+	m.mu.Unlock()
+	answers, err := m.Resolve(ctx, asked)
+	for i := range answers {
+		answers[i].Value = variables.Value{}
+	}
+	return answers, err
 }
 
 func (m *Memory) one(q variables.Query) (variables.Variable, error) {
