@@ -63,7 +63,7 @@ func newVariablesList(inv *invocation) *cobra.Command {
 		Use: "list [SERVICE] --env ENV", Short: "List the variables of an environment, without what they contain", Args: oneArg("SERVICE", false),
 		Long: describe(`List the variables that services take in an environment: name, version and expiry in the store, who takes it and how, and what is wrong
 with it. The store is read, so that what is missing, disabled, expired or in clear text is found before a deployment does; then the exit code is 3.
-No content is printed.`, 0, 1, 2, 3, 8, 130),
+What only the cluster is to read (as: reference) is not read: its versions are listed. No content is printed.`, 0, 1, 2, 3, 8, 130),
 		Example: `  sluice variables list --env dev
   sluice variables list calculator --env prod -o json`,
 		ValidArgsFunction: inv.completeServices,
@@ -132,30 +132,31 @@ func uses(file *config.File, only string) map[string][]variableUse {
 // cannot be asked is an error. With unused also what nobody takes is listed, where the store can tell.
 func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unused bool) ([]listedVariable, error) {
 	list := map[string]*listedVariable{}
-	var queries []variables.Query
+	var read, listed []variables.Query
 	for name, uses := range taken {
 		list[name] = &listedVariable{Name: name, Uses: uses}
-		queries = append(queries, variables.Query{Name: name})
-	}
-	found, err := store.Resolve(ctx, queries)
-	if err != nil {
-		for _, q := range queries {
-			one, err := store.Resolve(ctx, []variables.Query{q})
-			switch fault.KindOf(err) {
-			case fault.NotFound, fault.Refused:
-				list[q.Name].Problem, list[q.Name].Hint = problemOf(err, store), fault.HintOf(err)
-			default:
-				if err != nil {
-					return nil, err
-				}
-			}
-			found = append(found, one...)
+		if slices.ContainsFunc(uses, func(u variableUse) bool { return u.As != v1alpha1.VariableReference }) {
+			read = append(read, variables.Query{Name: name})
+		} else {
+			listed = append(listed, variables.Query{Name: name})
 		}
 	}
-	for _, v := range found {
-		list[v.Name].Version, list[v.Name].Expires = v.Version, v.Expires
-		if v.Value.Equal(variables.NewValue("")) {
-			list[v.Name].Problem, list[v.Name].Hint = "is empty", "give it a value, or take it out of sluice.yaml"
+	resolve := func(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
+		found, err := store.Resolve(ctx, queries)
+		for _, v := range found {
+			if v.Value.Equal(variables.NewValue("")) {
+				list[v.Name].Problem, list[v.Name].Hint = "is empty", "give it a value, or take it out of sluice.yaml"
+			}
+		}
+		return found, err
+	}
+	if err := lookAt(ctx, store, read, resolve, list); err != nil {
+		return nil, err
+	}
+	// What only the cluster is to read is not read here.
+	if lister, ok := store.(variables.Lister); ok {
+		if err := lookAt(ctx, store, listed, lister.Versions, list); err != nil {
+			return nil, err
 		}
 	}
 	if err := extras(store, list, unused); err != nil {
@@ -167,6 +168,29 @@ func lookUp(ctx context.Context, store variables.Store, taken map[string][]varia
 	}
 	slices.SortFunc(sorted, func(a, b listedVariable) int { return strings.Compare(a.Name, b.Name) })
 	return sorted, nil
+}
+
+// lookAt asks for all variables at once, and where that fails for each.
+func lookAt(ctx context.Context, store variables.Store, queries []variables.Query, ask func(context.Context, []variables.Query) ([]variables.Variable, error), list map[string]*listedVariable) error {
+	found, err := ask(ctx, queries)
+	if err != nil {
+		for _, q := range queries {
+			one, err := ask(ctx, []variables.Query{q})
+			switch fault.KindOf(err) {
+			case fault.NotFound, fault.Refused:
+				list[q.Name].Problem, list[q.Name].Hint = problemOf(err, store), fault.HintOf(err)
+			default:
+				if err != nil {
+					return err
+				}
+			}
+			found = append(found, one...)
+		}
+	}
+	for _, v := range found {
+		list[v.Name].Version, list[v.Name].Expires = v.Version, v.Expires
+	}
+	return nil
 }
 
 // extras adds what only some stores can tell: what else they hold, and what of it lies in clear text.

@@ -175,3 +175,12 @@ func questionsOf(queries []variables.Query) (questions []*question, errs []error
 
 // SecretName is what a variable is called in a Key Vault, whose names have no underscores: DB_PASSWORD is the secret DB-PASSWORD.
 func SecretName(variable string) string { return strings.ReplaceAll(variable, "_", "-") }
+
+// URL is the address of a vault that is a name or has an address of its own.
+func URL(vault string) string {
+	host, err := hostOf(vault)
+	if err != nil {
+		return vault
+	}
+	return "https://" + host
+}
