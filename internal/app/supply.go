@@ -56,7 +56,7 @@ func (s *supply) Preflight(ctx context.Context, req deploy.Request) error {
 	if err := s.announce(ctx, req, settings); err != nil {
 		return err
 	}
-	req.Settings = settings
+	req.Settings, req.Tainted = settings, taint(req.Release.Spec.Variables, hidden)
 	return s.releaser.Preflight(ctx, req)
 }
 
@@ -80,7 +80,7 @@ func (s *supply) Deploy(ctx context.Context, req deploy.Request) error {
 	if err := s.refer(ctx, req, settings); err != nil {
 		return err
 	}
-	req.Settings = settings
+	req.Settings, req.Tainted = settings, taint(req.Release.Spec.Variables, hidden)
 	return s.releaser.Deploy(ctx, req)
 }
 
@@ -116,6 +116,25 @@ func (s *supply) read(ctx context.Context, req deploy.Request) (settings map[str
 // hide takes the content of a variable out of everything that this run prints and records.
 func (s *supply) hide(name string, v variables.Variable) {
 	s.secrets.Keep("variable "+name, v.Value.Reveal(), s.log)
+}
+
+// taint finds hidden variables, in whatever encoding, in what others can read.
+func taint(spec map[string]v1alpha1.Variable, hidden map[string]variables.Value) func(text string) string {
+	finders := map[string]*variables.Masker{}
+	for name, v := range spec {
+		if value, ok := hidden[v.KeyOf(name)]; ok && v.Hidden() {
+			finders[name] = &variables.Masker{}
+			finders[name].Add(value.Reveal())
+		}
+	}
+	return func(text string) string {
+		for _, name := range slices.Sorted(maps.Keys(finders)) {
+			if finders[name].Holds(text) {
+				return name
+			}
+		}
+		return ""
+	}
 }
 
 // resolve asks the store for what is not known yet.

@@ -33,7 +33,6 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	deployer.Secret = a.o.Secrets.Holds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err

@@ -30,8 +30,6 @@ type Releaser struct {
 	kube   kubernetes.Interface
 	meta   metadata.Interface
 	log    slog.Handler
-	// Secret says whether a text holds a secret; an object that does is not deployed. Nil: none does.
-	Secret func(text string) bool
 	// rehearsed is the hash of what was rehearsed last: what Preflight has tried need not be tried again a moment later.
 	rehearsed atomic.Value
 }
