@@ -90,11 +90,11 @@ bin/vault: test/vault/go.mod test/vault/go.sum test/vault/main.go
 	@echo "==> bin/vault (the Vault that the tests of its adapter run, once, about 5 minutes on two cores)"
 	cd test/vault && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o ../../$@ .
 
-# The operator imports the clients of some forty clouds by two files of lists. They are shortened in a copy of its sources, so that minutes of
+# The operator imports the clients of dozens of clouds by two files of lists. They are shortened in a copy of its sources, so that minutes of
 # building are enough; all else of it is the real one.
 operator = github.com/external-secrets/external-secrets
 bin/external-secrets bin/external-secrets-crds.yaml &: test/externalsecrets/go.mod test/externalsecrets/go.sum test/externalsecrets/main.go
-	@echo "==> bin/external-secrets (the operator that the tests of references run, once, about 3 minutes on two cores)"
+	@echo "==> bin/external-secrets (the operator that the tests of references run, once, some minutes on two cores)"
 	rm -rf bin/.external-secrets && mkdir -p bin/.external-secrets
 	source=$$(cd bin && $(GO) mod download -json $(operator)@$$(awk '$$1 == "require" && $$2 == "$(operator)" || $$1 == "$(operator)" {print $$NF}' ../test/externalsecrets/go.mod | head -1) | \
 	  sed -n 's/.*"Dir": "\(.*\)".*/\1/p'); \

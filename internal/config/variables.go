@@ -128,14 +128,14 @@ func (v *validator) variablePlace(here string, variable v1alpha1.Variable, place
 }
 
 // secretNamePlace checks the path in the chart's values that takes the name of the Secret of all variables of a kind, if there are any.
-func (v *validator) secretNamePlace(service, key, place string, kind v1alpha1.VariableKind, any bool, places map[string]string) {
+func (v *validator) secretNamePlace(service, key, place string, kind v1alpha1.VariableKind, some bool, places map[string]string) {
 	here := child(child(service, "variableValues"), key)
 	switch {
-	case v.positions.has(here) && !any:
+	case v.positions.has(here) && !some:
 		v.reportKey(here, "remove it", "there is no Secret to be named: no variable comes as %s", kind)
 	case v.positions.has(here):
 		v.place(here, place, here, places)
-	case any && place == "":
+	case some && place == "":
 		v.reportKey(child(service, "variables"), "add `variableValues: {"+key+": PATH}`, with the path in the chart's values that takes the name",
 			"nothing tells the chart which Secret holds those that come as %s: its name changes with what it holds", kind)
 	}

@@ -1,5 +1,5 @@
-// Command external-secrets runs the controllers of the External Secrets operator for the tests of references, with the provider of Vault
-// as the only one: all of them are several hundred megabytes of clients. It is a module of its own, so that nothing of it is ever linked into Sluice.
+// Command externalsecrets runs the controllers of the External Secrets operator for the tests of references, with Vault's provider as the
+// only one: the others are the clients of dozens of clouds. It is a module of its own, so that nothing of it is ever linked into Sluice.
 //
 // It watches one namespace of the cluster in $KUBECONFIG, logs to standard error, and ends when its standard input does, so that it never
 // outlives the test that started it.
