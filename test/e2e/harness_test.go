@@ -77,8 +77,10 @@ type service struct {
 	cluster map[string]any
 	// variables is the store of the environment; nil for none.
 	variables map[string]any
-	timeout   string
-	version   int
+	// environment are further keys of the environment.
+	environment map[string]any
+	timeout     string
+	version     int
 	// repository is new in each run: a version that exists with another content is refused.
 	repository string
 	// rate of the users' requests per second.
@@ -166,6 +168,7 @@ func (s *service) configure(values map[string]any) {
 	if s.variables != nil {
 		environment["variables"] = s.variables
 	}
+	maps.Copy(environment, s.environment)
 	writeYAML(s.t, filepath.Join(s.dir, "values-test.yaml"), all)
 	writeYAML(s.t, filepath.Join(s.dir, "sluice.yaml"), map[string]any{
 		"apiVersion": "sluice.dev/v1alpha1", "kind": "Project", "name": s.name,
