@@ -30,11 +30,15 @@ type supply struct {
 	store func(ctx context.Context, release *v1alpha1.Release, environment string) (variables.Store, error)
 	// secrets learns of every hidden value; log takes a line where one cannot be masked.
 	secrets *variables.Masker
-	log     func(line string)
+	// taint knows those of them that must not stand in what is deployed.
+	taint *taint
+	log   func(line string)
 
 	mu sync.Mutex
 	// known is what was read in this run: a version always names the same content.
 	known map[variables.Query]variables.Variable
+	// learned says that the contents of the service's Secrets are known to secrets.
+	learned bool
 }
 
 var _ releaser = (*supply)(nil)
@@ -108,6 +112,7 @@ func (s *supply) read(ctx context.Context, req deploy.Request) (settings map[str
 // hide takes the content of a variable out of everything that this run prints and records.
 func (s *supply) hide(name string, v variables.Variable) {
 	s.secrets.Keep("variable "+name, v.Value.Reveal(), s.log)
+	s.taint.Add(v.Value.Reveal())
 }
 
 // keyOf is the key in the Secret.

@@ -33,7 +33,8 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	deployer.Secret, deployer.Allowed = a.o.Secrets.Holds, c.allowedKinds
+	taint := newTaint(a.o.Secrets)
+	deployer.Secret, deployer.Hide, deployer.Allowed = taint.Holds, a.o.Secrets.String, c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
@@ -43,7 +44,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	}
 	p.keeper = variablestore.NewKeeper(c.client)
 	supply := &supply{
-		releaser: deployer, keeper: p.keeper, secrets: a.o.Secrets, log: a.o.Log, known: map[variables.Query]variables.Variable{},
+		releaser: deployer, keeper: p.keeper, secrets: a.o.Secrets, taint: taint, log: a.o.Log, known: map[variables.Query]variables.Variable{},
 		store: func(ctx context.Context, release *v1alpha1.Release, environment string) (variables.Store, error) {
 			return a.store(ctx, environment, release.Environments[environment], released(release))
 		},
@@ -80,7 +81,7 @@ func (a *App) gates(p *Place, c *cluster) (gate.Factory, error) {
 		return nil, fault.Wrap(fault.Usage, "connect to the cluster of environment "+p.Key.Environment, err)
 	}
 	prober := http.New(http.Options{APIServer: server, Now: a.o.Now, Secrets: a.o.Secrets})
-	tester, err := helmtest.New(c.config, helmtest.Options{})
+	tester, err := helmtest.New(c.config, helmtest.Options{Hide: a.o.Secrets.String})
 	if err != nil {
 		return nil, err
 	}
