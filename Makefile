@@ -95,7 +95,7 @@ bin/buildctl: tools/buildctl/go.mod tools/buildctl/go.sum
 	@echo "==> bin/buildctl (to compare with)"
 	cd tools/buildctl && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o ../../$@ github.com/moby/buildkit/cmd/buildctl
 
-bench: ready build bin/helm bin/buildctl ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
+bench: ready build bin/helm bin/buildctl bin/vault ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
 	bin/sluice local up --with buildkit
 	$(GO) run ./test/bench $(BENCH)
 

@@ -33,8 +33,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	taint := newTaint(a.o.Secrets)
-	deployer.Secret, deployer.Hide, deployer.Allowed = taint.Holds, a.o.Secrets.String, c.allowedKinds
+	deployer.Hide, deployer.Allowed = a.o.Secrets.String, c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
@@ -44,7 +43,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	}
 	p.keeper = variablestore.NewKeeper(c.client)
 	supply := &supply{
-		releaser: deployer, keeper: p.keeper, secrets: a.o.Secrets, taint: taint, log: a.o.Log, known: map[variables.Query]variables.Variable{},
+		releaser: deployer, keeper: p.keeper, secrets: a.o.Secrets, log: a.o.Log, known: map[variables.Query]variables.Variable{},
 		store: func(ctx context.Context, release *v1alpha1.Release, environment string) (variables.Store, error) {
 			return a.store(ctx, environment, release.Environments[environment], released(release))
 		},

@@ -56,13 +56,6 @@ func (m *Masker) Add(values ...string) {
 	}
 }
 
-// Knows says whether a value was added, as a whole.
-func (m *Masker) Knows(value string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.values[value]
-}
-
 // AddAuthorization makes the credentials known that stand in the value of an Authorization header, and the password in those of kind Basic.
 func (m *Masker) AddAuthorization(value string) {
 	kind, credentials, _ := strings.Cut(strings.TrimSpace(value), " ")

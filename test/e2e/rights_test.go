@@ -96,7 +96,9 @@ func TestAMissingRightIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.apply(string(manifest))
-	s.until("the rights are back", func() bool { return s.may("deployer", "watch", "jobs.batch") && s.may("deployer", "create", "configmaps") })
+	s.until("the rights are back", func() bool {
+		return s.may("deployer", "watch", "jobs.batch") && s.may("deployer", "create", "configmaps")
+	})
 	s.must(0)(s.run(deploy...))
 	s.must(0)(s.run("uninstall", "app", "--env", "test", "--yes"))
 }

@@ -30,8 +30,6 @@ type Releaser struct {
 	kube   kubernetes.Interface
 	meta   metadata.Interface
 	log    slog.Handler
-	// Secret says whether a text holds a secret; an object that does is not deployed. Nil: none does.
-	Secret func(text string) bool
 	// Hide takes secrets out of what pods say, before it is cut to be evidence. Nil: none is known.
 	Hide func(text string) string
 	// Allowed is asked before anything is written. Nil: everything is allowed.
