@@ -84,7 +84,7 @@ func TestAMissingRightIsNamed(t *testing.T) {
 				name += "/" + sub
 			}
 			s.until("the right is gone", func() bool { return !s.may("deployer", right.verb, name) })
-			s.must(8, "\n  "+right.verb+" "+name, "in namespace "+s.namespace, `user "system:serviceaccount:`+s.namespace+`:deployer" may not`)(s.run(deploy...))
+			s.must(8, "  "+right.verb+" "+name+" (", "in namespace "+s.namespace, `user "system:serviceaccount:`+s.namespace+`:deployer" may not`)(s.run(deploy...))
 			if left := s.kubectl("-n", s.namespace, "get", "deploy,svc,ingress,secret,job", "-o", "name"); left != "" {
 				t.Errorf("something was deployed:\n%s", left)
 			}
