@@ -34,7 +34,7 @@ test-unit: ## unit tests; they need no cluster, no root and no network
 	$(GO) test ./...
 	cd local && $(GO) test ./...
 
-test-e2e: build bin/vault ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
+test-e2e: build bin/vault bin/helm ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
 	@echo "==> local cluster"
 	bin/sluice local up --with buildkit
 	@echo "==> end-to-end tests"

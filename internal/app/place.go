@@ -75,10 +75,10 @@ func (a *App) Open(ctx context.Context, service, environment string, env v1alpha
 // override replaces where the cluster is found; which one it must be stays as it is.
 func (a *App) override(spec v1alpha1.Cluster) v1alpha1.Cluster {
 	if a.o.Context != "" {
-		spec.Context, spec.InCluster = a.o.Context, false
+		spec.Context, spec.InCluster, spec.AKS = a.o.Context, false, nil
 	}
 	if a.o.Kubeconfig != "" {
-		spec.Kubeconfig, spec.InCluster = a.o.Kubeconfig, false
+		spec.Kubeconfig, spec.InCluster, spec.AKS = a.o.Kubeconfig, false, nil
 	}
 	return spec
 }

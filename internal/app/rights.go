@@ -132,13 +132,22 @@ func (c *cluster) grants(ctx context.Context, namespace string) []rbac.Grant {
 
 // refuses says that the API server has said no.
 func (c *cluster) refuses(ctx context.Context, namespace string, right rbac.Right) bool {
+	status, err := review(ctx, c.client, namespace, right)
+	return err == nil && !status.Allowed
+}
+
+// review asks the API server about a right. The question leaves nothing behind.
+func review(ctx context.Context, client kubernetes.Interface, namespace string, right rbac.Right) (authorizationv1.SubjectAccessReviewStatus, error) {
 	resource, sub, _ := strings.Cut(right.Resource, "/")
-	review, err := c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+	review, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
 		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
 			Namespace: namespace, Verb: right.Verb, Group: right.Group, Resource: resource, Subresource: sub, Name: right.Name,
 		}},
 	}, metav1.CreateOptions{})
-	return err == nil && !review.Status.Allowed
+	if err != nil {
+		return authorizationv1.SubjectAccessReviewStatus{}, err
+	}
+	return review.Status, nil
 }
 
 // knows says whether the cluster serves a group at all: there is no need of a right to what does not exist.

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/deploy/deploytest"
+	"github.com/sluice-dev/sluice/internal/doctor"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/gate"
 	"github.com/sluice-dev/sluice/internal/gate/gatetest"
@@ -238,6 +239,11 @@ func (b *backend) Check(ctx context.Context, file *config.File, services, enviro
 // Plan is the real one: it needs Git only.
 func (b *backend) Plan(ctx context.Context, req plan.Request) (plan.Plan, error) {
 	return app.New(b.o).Plan(ctx, req)
+}
+
+// Diagnose is the real one: where nobody answers is what it tells.
+func (b *backend) Diagnose(ctx context.Context, req app.DiagnoseRequest) ([]doctor.Facts, error) {
+	return app.New(b.o).Diagnose(ctx, req)
 }
 
 // Variables is the real one for files, which need no cluster.

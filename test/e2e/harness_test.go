@@ -73,6 +73,8 @@ type service struct {
 	// env are variables of the binary's environment, beside those of the test.
 	env        []string
 	identities identities
+	// cluster is where the environment is; nil for the context of the local cluster.
+	cluster map[string]any
 	// variables is the store of the environment; nil for none.
 	variables map[string]any
 	timeout   string
@@ -157,6 +159,9 @@ func (s *service) configure(values map[string]any) {
 	environment := map[string]any{
 		"cluster": map[string]any{"context": s.Context, "kubeconfig": s.identities.builder}, "namespace": s.namespace,
 		"values": []any{"values-test.yaml"}, "entry": s.url(), "strategy": s.strategy, "gates": s.gates, "timeout": s.timeout,
+	}
+	if s.cluster != nil {
+		environment["cluster"] = s.cluster
 	}
 	if s.variables != nil {
 		environment["variables"] = s.variables

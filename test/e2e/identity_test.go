@@ -106,7 +106,7 @@ func (s *service) as(args []string) []string {
 			kubeconfig = s.identities.deployer
 		}
 	}
-	if kubeconfig == "" || slices.Contains(args, "--kubeconfig") {
+	if kubeconfig == "" || s.cluster != nil || slices.Contains(args, "--kubeconfig") {
 		return args
 	}
 	return append(slices.Clone(args), "--kubeconfig", kubeconfig)
