@@ -74,9 +74,10 @@ bin/golangci-lint: tools/go.mod tools/go.sum
 	@echo "==> bin/golangci-lint (once, about 2 minutes on two cores)"
 	cd tools && $(GO) build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-generate: ## write what is generated: the JSON Schema of sluice.yaml, the CLI reference, the transition table of ARCHITECTURE.md
+generate: ## write what is generated: the JSON Schema of sluice.yaml, the CLI reference, the transition table of ARCHITECTURE.md, the manifests of docs/operations/rbac
 	$(GO) generate ./internal/config ./internal/cli
 	$(GO) test ./internal/rollout -run TestArchitectureShowsTheTable -update -count=1
+	$(GO) test ./internal/rbac -run TestManifests -update -count=1
 
 demo: ready build ## release the calculator on the local cluster: good versions, bad versions, under load, with a summary (as root)
 	$(GO) run ./test/demo

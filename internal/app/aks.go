@@ -46,11 +46,7 @@ func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS
 	if access, ok := a.found[spec]; ok {
 		return access, nil
 	}
-	credential, err := a.azure()
-	if err != nil {
-		return nil, err
-	}
-	finder, err := aks.New(spec, aks.Options{Credential: overheard{credential, a.o.Secrets}, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
+	finder, err := aks.New(spec, aks.Options{Credential: overheard{a.azure, a.o.Secrets}, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
+	deployer.Allowed = c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
