@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,7 +81,9 @@ type service struct {
 	// environment are further keys of the environment.
 	environment map[string]any
 	timeout     string
-	version     int
+	// limit is how long one command may take; 0 for five minutes.
+	limit   time.Duration
+	version int
 	// repository is new in each run: a version that exists with another content is refused.
 	repository string
 	// rate of the users' requests per second.
@@ -229,7 +232,7 @@ func (s *service) run(args ...string) (int, string) {
 }
 
 func (s *service) command(args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(s.limit, 5*time.Minute))
 	s.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, s.bin, s.as(args)...)
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)
