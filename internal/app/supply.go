@@ -35,6 +35,8 @@ type supply struct {
 	mu sync.Mutex
 	// known is what was read in this run: a version always names the same content.
 	known map[variables.Query]variables.Variable
+	// learned says that the contents of the service's Secrets are known to secrets.
+	learned bool
 }
 
 var _ releaser = (*supply)(nil)

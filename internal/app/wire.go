@@ -33,7 +33,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	deployer.Allowed = c.allowedKinds
+	deployer.Hide, deployer.Allowed = a.o.Secrets.String, c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (a *App) gates(p *Place, c *cluster) (gate.Factory, error) {
 		return nil, fault.Wrap(fault.Usage, "connect to the cluster of environment "+p.Key.Environment, err)
 	}
 	prober := http.New(http.Options{APIServer: server, Now: a.o.Now, Secrets: a.o.Secrets})
-	tester, err := helmtest.New(c.config, helmtest.Options{})
+	tester, err := helmtest.New(c.config, helmtest.Options{Hide: a.o.Secrets.String})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,10 @@ type Keeper interface {
 	//
 	// It fails with fault.Refused where somebody else's object has the name, and with fault.Unreachable where the cluster does not let it.
 	Keep(ctx context.Context, place Place, digest string, contents map[string]Value) (name string, err error)
+	// Kept are the contents of all objects of a place: what its pods may know, and say.
+	//
+	// It fails with fault.Unreachable where the cluster does not let it.
+	Kept(ctx context.Context, place Place) ([]Value, error)
 	// Collect removes the objects of a place that none of the digests needs, and returns their names.
 	Collect(ctx context.Context, place Place, digests []string) (removed []string, err error)
 }

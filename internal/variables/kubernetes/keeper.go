@@ -87,12 +87,34 @@ func (k *Keeper) again(ctx context.Context, place variables.Place, want *corev1.
 	return failed(ctx, place, "annotate Secret "+want.Name, "patch", err)
 }
 
+// Kept implements variables.Keeper.
+func (k *Keeper) Kept(ctx context.Context, place variables.Place) ([]variables.Value, error) {
+	list, err := k.list(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	var out []variables.Value
+	for _, secret := range list.Items {
+		for _, content := range secret.Data {
+			out = append(out, variables.NewValue(string(content)))
+		}
+	}
+	return out, nil
+}
+
+func (k *Keeper) list(ctx context.Context, place variables.Place) (*corev1.SecretList, error) {
+	list, err := k.client.CoreV1().Secrets(place.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: labelsOf(place)}),
+	})
+	return list, failed(ctx, place, "list Secrets", "list", err)
+}
+
 // Collect implements variables.Keeper.
 func (k *Keeper) Collect(ctx context.Context, place variables.Place, digests []string) ([]string, error) {
 	secrets := k.client.CoreV1().Secrets(place.Namespace)
-	list, err := secrets.List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: labelsOf(place)})})
+	list, err := k.list(ctx, place)
 	if err != nil {
-		return nil, failed(ctx, place, "list Secrets", "list", err)
+		return nil, err
 	}
 	needed := map[string]bool{}
 	for _, digest := range digests {
