@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -98,7 +99,7 @@ func (inv *invocation) listVariables(ctx context.Context, service, env string) e
 	if err != nil {
 		return err
 	}
-	list, err := lookUp(ctx, store, uses(file, service), service == "")
+	list, err := lookUp(ctx, store, uses(file, service), file.Project.Unread(), service == "")
 	p.Stop()
 	if err != nil {
 		return err
@@ -128,35 +129,21 @@ func uses(file *config.File, only string) map[string][]variableUse {
 	return all
 }
 
-// lookUp asks the store for all variables at once, and where that fails for each, to tell which of them has which problem. A store that
-// cannot be asked is an error. With unused also what nobody takes is listed, where the store can tell.
-func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unused bool) ([]listedVariable, error) {
+// lookUp asks the store what it says of each variable. With unused also what nobody takes is listed, where the store can tell.
+func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unread map[string]bool, unused bool) ([]listedVariable, error) {
 	list := map[string]*listedVariable{}
-	var read, listed []variables.Query
 	for name, uses := range taken {
 		list[name] = &listedVariable{Name: name, Uses: uses}
-		if slices.ContainsFunc(uses, func(u variableUse) bool { return u.As != v1alpha1.VariableReference }) {
-			read = append(read, variables.Query{Name: name})
-		} else {
-			listed = append(listed, variables.Query{Name: name})
-		}
 	}
-	resolve := func(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
-		found, err := store.Resolve(ctx, queries)
-		for _, v := range found {
-			if v.Value.Equal(variables.NewValue("")) {
-				list[v.Name].Problem, list[v.Name].Hint = "is empty", "give it a value, or take it out of sluice.yaml"
-			}
-		}
-		return found, err
-	}
-	if err := lookAt(ctx, store, read, resolve, list); err != nil {
+	answers, err := variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)), unread)
+	if err != nil {
 		return nil, err
 	}
-	// What only the cluster is to read is not read here.
-	if lister, ok := store.(variables.Lister); ok {
-		if err := lookAt(ctx, store, listed, lister.Versions, list); err != nil {
-			return nil, err
+	for _, answer := range answers {
+		v := list[answer.Name]
+		v.Version, v.Expires = answer.Version, answer.Expires
+		if answer.Err != nil {
+			v.Problem, v.Hint = problemOf(answer.Err, store), fault.HintOf(answer.Err)
 		}
 	}
 	if err := extras(store, list, unused); err != nil {
@@ -168,29 +155,6 @@ func lookUp(ctx context.Context, store variables.Store, taken map[string][]varia
 	}
 	slices.SortFunc(sorted, func(a, b listedVariable) int { return strings.Compare(a.Name, b.Name) })
 	return sorted, nil
-}
-
-// lookAt asks for all variables at once, and where that fails for each.
-func lookAt(ctx context.Context, store variables.Store, queries []variables.Query, ask func(context.Context, []variables.Query) ([]variables.Variable, error), list map[string]*listedVariable) error {
-	found, err := ask(ctx, queries)
-	if err != nil {
-		for _, q := range queries {
-			one, err := ask(ctx, []variables.Query{q})
-			switch fault.KindOf(err) {
-			case fault.NotFound, fault.Refused:
-				list[q.Name].Problem, list[q.Name].Hint = problemOf(err, store), fault.HintOf(err)
-			default:
-				if err != nil {
-					return err
-				}
-			}
-			found = append(found, one...)
-		}
-	}
-	for _, v := range found {
-		list[v.Name].Version, list[v.Name].Expires = v.Version, v.Expires
-	}
-	return nil
 }
 
 // extras adds what only some stores can tell: what else they hold, and what of it lies in clear text.
