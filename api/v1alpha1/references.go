@@ -19,3 +19,16 @@ const (
 	KindSecretStore        = "SecretStore"
 	KindClusterSecretStore = "ClusterSecretStore"
 )
+
+// Unread are the variables, by their names in the stores, that services take as reference and in no other way: only clusters read them.
+func (p Project) Unread() map[string]bool {
+	unread := map[string]bool{}
+	for _, s := range p.Services {
+		for name, v := range s.Variables {
+			stored := v.StoreName(name)
+			others, known := unread[stored]
+			unread[stored] = v.Referred() && (others || !known)
+		}
+	}
+	return unread
+}

@@ -60,12 +60,12 @@ func (a *App) diagnose(ctx context.Context, req DiagnoseRequest, name string, ke
 	wait.Go(func() {
 		facts.Cluster = a.diagnoseCluster(ctx, req, name, env)
 		if inside && len(taken) > 0 {
-			facts.Store = a.diagnoseStore(ctx, name, env, taken, facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
+			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
 		}
 	})
 	wait.Go(func() { facts.Repositories = a.diagnoseRepositories(ctx, req, env, kept) })
 	if !inside && len(taken) > 0 {
-		wait.Go(func() { facts.Store = a.diagnoseStore(ctx, name, env, taken, false) })
+		wait.Go(func() { facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), false) })
 	}
 	wait.Wait()
 	facts.SignIn = a.signIn(facts, env)
@@ -104,31 +104,22 @@ func (a *App) signIn(facts doctor.Facts, env v1alpha1.Environment) *doctor.SignI
 	return found
 }
 
-// taking is who takes a variable.
-type taking struct {
-	services []string
-	// read says that somebody takes it otherwise than as a reference, hidden that nobody must see it.
-	read, hidden bool
-}
-
-// takenFrom are the variables that services take, by their names in the stores.
-func takenFrom(project *v1alpha1.Project, services []string) map[string]taking {
-	taken := map[string]taking{}
+// takenFrom are the services that take each variable, by its name in the stores.
+func takenFrom(project *v1alpha1.Project, services []string) map[string][]string {
+	taken := map[string][]string{}
 	for _, service := range services {
 		for name, v := range project.Services[service].Variables {
-			t := taken[v.StoreName(name)]
-			if !slices.Contains(t.services, service) {
-				t.services = append(t.services, service)
+			stored := v.StoreName(name)
+			if !slices.Contains(taken[stored], service) {
+				taken[stored] = append(taken[stored], service)
 			}
-			t.read, t.hidden = t.read || v.As != v1alpha1.VariableReference, t.hidden || v.Hidden()
-			taken[v.StoreName(name)] = t
 		}
 	}
 	return taken
 }
 
 // diagnoseStore reads what services take. No content is kept.
-func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string]taking, blocked bool) *doctor.Store {
+func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string][]string, unread map[string]bool, blocked bool) *doctor.Store {
 	found := &doctor.Store{Name: "the store of variables", Blocked: blocked}
 	if blocked {
 		return found
@@ -141,20 +132,14 @@ func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha
 		return found
 	}
 	found.Name = store.String()
-	var wanted []variables.Wanted
-	for _, name := range slices.Sorted(maps.Keys(taken)) {
-		wanted = append(wanted, variables.Wanted{Name: name, Unread: !taken[name].read})
-	}
 	answers, err := bounded(ctx, a, found.Name, checkTimeout, func(ctx context.Context) ([]variables.Answer, error) {
-		return variables.Ask(ctx, store, wanted)
+		return variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)), unread)
 	})
 	found.Err = err
 	for _, answer := range answers {
-		if taken[answer.Name].hidden {
-			a.o.Secrets.Add(answer.Value.Reveal())
-		}
+		a.o.Secrets.Add(answer.Value.Reveal())
 		found.Variables = append(found.Variables, doctor.Variable{
-			Name: answer.Name, Users: taken[answer.Name].services, Version: answer.Version, Expires: answer.Expires, Err: answer.Err,
+			Name: answer.Name, Users: taken[answer.Name], Version: answer.Version, Expires: answer.Expires, Err: answer.Err,
 		})
 	}
 	return found

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -98,7 +99,7 @@ func (inv *invocation) listVariables(ctx context.Context, service, env string) e
 	if err != nil {
 		return err
 	}
-	list, err := lookUp(ctx, store, uses(file, service), service == "")
+	list, err := lookUp(ctx, store, uses(file, service), file.Project.Unread(), service == "")
 	p.Stop()
 	if err != nil {
 		return err
@@ -129,16 +130,12 @@ func uses(file *config.File, only string) map[string][]variableUse {
 }
 
 // lookUp asks the store what it says of each variable. With unused also what nobody takes is listed, where the store can tell.
-func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unused bool) ([]listedVariable, error) {
+func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unread map[string]bool, unused bool) ([]listedVariable, error) {
 	list := map[string]*listedVariable{}
-	var wanted []variables.Wanted
 	for name, uses := range taken {
 		list[name] = &listedVariable{Name: name, Uses: uses}
-		// What only the cluster is to read is not read here.
-		read := slices.ContainsFunc(uses, func(u variableUse) bool { return u.As != v1alpha1.VariableReference })
-		wanted = append(wanted, variables.Wanted{Name: name, Unread: !read})
 	}
-	answers, err := variables.Ask(ctx, store, wanted)
+	answers, err := variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)), unread)
 	if err != nil {
 		return nil, err
 	}

@@ -6,70 +6,50 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
-// Wanted is a name to ask a store for.
-type Wanted struct {
-	Name string
-	// Unread says that only the cluster is to read it: its version is asked for without its content, where the store can tell.
-	Unread bool
-}
-
 // Answer is what a store says of one name.
 type Answer struct {
 	Variable
-	// Err is why the variable cannot be used: it is missing, refused or, as far as it was read, empty.
+	// Err is why the variable cannot be used: it is missing, refused or empty.
 	Err error
 }
 
-// resolver answers queries as a Store does, or as a Lister.
-type resolver func(ctx context.Context, queries []Query) ([]Variable, error)
-
 // Ask asks a store for the current versions of all names at once, and where that fails for each, to tell which of them has which problem. A
-// store that cannot be asked is an error.
-func Ask(ctx context.Context, store Store, wanted []Wanted) ([]Answer, error) {
-	var read, listed []Query
-	for _, w := range wanted {
-		if w.Unread {
-			listed = append(listed, Query{Name: w.Name})
+// store that cannot be asked is an error. What is unread, because only a cluster may read it, is asked for its version alone.
+func Ask(ctx context.Context, store Store, names []string, unread map[string]bool) ([]Answer, error) {
+	var read, list []Query
+	for _, name := range names {
+		if unread[name] {
+			list = append(list, Query{Name: name})
 		} else {
-			read = append(read, Query{Name: w.Name})
+			read = append(read, Query{Name: name})
 		}
 	}
-	answers, err := ask(ctx, store.Resolve, read)
-	if err != nil {
-		return nil, err
-	}
-	for i, a := range answers {
-		if a.Err == nil && a.Value.Equal(NewValue("")) {
-			answers[i].Err = Problem(fault.Refused, a.Name, "give it a value, or take it out of sluice.yaml", "is empty")
-		}
+	answers, err := askAll(ctx, read, store.Resolve, empty)
+	if err != nil || len(list) == 0 {
+		return answers, err
 	}
 	lister, ok := store.(Lister)
 	if !ok {
-		for _, q := range listed {
-			answers = append(answers, Answer{Variable: Variable{Name: q.Name}})
-		}
-		return answers, nil
+		return nil, fault.New(fault.Usage, "", "%s has no versions that could be referred to", store).
+			WithHint("take the variables as secret, or keep them in a Key Vault or in version 2 of Vault's engine")
 	}
-	more, err := ask(ctx, lister.Versions, listed)
+	more, err := askAll(ctx, list, lister.Versions, func(Variable) error { return nil })
 	return append(answers, more...), err
 }
 
-func ask(ctx context.Context, resolve resolver, queries []Query) ([]Answer, error) {
+func askAll(ctx context.Context, queries []Query, ask func(context.Context, []Query) ([]Variable, error), wrong func(Variable) error) ([]Answer, error) {
 	answers := make([]Answer, 0, len(queries))
-	if len(queries) == 0 {
-		return answers, nil
-	}
-	if found, err := resolve(ctx, queries); err == nil {
+	if found, err := ask(ctx, queries); err == nil {
 		for _, v := range found {
-			answers = append(answers, Answer{Variable: v})
+			answers = append(answers, Answer{v, wrong(v)})
 		}
 		return answers, nil
 	}
 	for _, q := range queries {
-		one, err := resolve(ctx, []Query{q})
+		one, err := ask(ctx, []Query{q})
 		switch {
 		case err == nil:
-			answers = append(answers, Answer{Variable: one[0]})
+			answers = append(answers, Answer{one[0], wrong(one[0])})
 		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Refused):
 			answers = append(answers, Answer{Variable{Name: q.Name}, err})
 		default:
@@ -77,4 +57,11 @@ func ask(ctx context.Context, resolve resolver, queries []Query) ([]Answer, erro
 		}
 	}
 	return answers, nil
+}
+
+func empty(v Variable) error {
+	if !v.Value.Equal(NewValue("")) {
+		return nil
+	}
+	return Problem(fault.Refused, v.Name, "give it a value, or take it out of sluice.yaml", "is empty")
 }
