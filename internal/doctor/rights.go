@@ -26,7 +26,7 @@ type Access struct {
 }
 
 // Wanted are the rights to ask for, each once: always are those without which no deployment ends well, brought those to what charts bring
-// along; those of the environment's gates and those that are only useful come to them.
+// along; those of the environment's gates and references, and those that are only useful come to them.
 func Wanted(env v1alpha1.Environment, always []rbac.Right, brought []Access) []Access {
 	var all []Access
 	add := func(a Access) {
@@ -39,13 +39,29 @@ func Wanted(env v1alpha1.Environment, always []rbac.Right, brought []Access) []A
 	for _, right := range append(slices.Clone(always), gateRights(env)...) {
 		add(Access{Right: right, Namespace: env.Namespace})
 	}
-	for _, a := range brought {
+	for _, a := range append(referenceRights(env), brought...) {
 		add(a)
 	}
 	for _, right := range rbac.Rights(rbac.Deploy().For(rbac.Better)) {
 		add(Access{Right: right, Namespace: env.Namespace, Useful: true})
 	}
 	return all
+}
+
+// referenceRights are what it takes to let the cluster read variables.
+func referenceRights(env v1alpha1.Environment) []Access {
+	if env.References == nil || env.References.ExternalSecrets == nil {
+		return nil
+	}
+	var wanted []Access
+	for _, right := range rbac.Rights(rbac.Deploy().For(rbac.References)) {
+		one := Access{Right: right, Namespace: env.Namespace}
+		if right.Resource == "secretstores" && env.References.ExternalSecrets.Kind == v1alpha1.KindClusterSecretStore {
+			one.Resource, one.Name, one.Namespace = "clustersecretstores", env.References.ExternalSecrets.Store, ""
+		}
+		wanted = append(wanted, one)
+	}
+	return wanted
 }
 
 // router is the one that shifts the environment's traffic; "" where it is never shifted.

@@ -45,6 +45,8 @@ func remark(u Use) string {
 		return "; traffic: nginx only"
 	case Gateway:
 		return "; traffic: gateway only"
+	case References:
+		return "; references: {externalSecrets: …} only"
 	case Better:
 		return "; not needed, but better"
 	case Every, Chart, Gates:

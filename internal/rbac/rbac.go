@@ -23,6 +23,8 @@ const (
 	Chart Use = "chart"
 	// Gates need it: those that look at pods of tests, or reach a Service through the API server.
 	Gates Use = "gates"
+	// References need it: variables that only the cluster reads.
+	References Use = "references"
 	// Better says that all works without it, only later or with fewer words.
 	Better Use = "better"
 )

@@ -6,6 +6,7 @@ const (
 	batch       = "batch"
 	networking  = "networking.k8s.io"
 	gatewayAPI  = "gateway.networking.k8s.io"
+	operator    = "external-secrets.io"
 )
 
 // View is for those who look: status of rollouts and their history, but no Secret.
@@ -46,6 +47,9 @@ func own() []Rule {
 		{Use: Slots, Why: "keep the size of the live slot while traffic moves", Group: autoscaling, Resources: []string{"horizontalpodautoscalers"}, Verbs: []string{"list", "patch"}},
 		{Use: Nginx, Why: "move traffic", Group: networking, Resources: []string{"ingresses"}, Verbs: []string{"get", "create", "update", "patch", "delete"}},
 		{Use: Gateway, Why: "move traffic", Group: gatewayAPI, Resources: []string{"httproutes"}, Verbs: []string{"get", "create", "update", "patch", "delete"}},
+		{Use: References, Why: "variables that only the cluster reads", Group: operator, Resources: []string{"externalsecrets"},
+			Verbs: []string{"get", "list", "create", "patch", "delete"}},
+		{Use: References, Why: "where the cluster reads them", Group: operator, Resources: []string{"secretstores"}, Verbs: []string{"get"}},
 		{Use: Better, Why: "what failing pods said last", Resources: []string{"pods/log"}, Verbs: []string{"get"}},
 		{Use: Better, Why: "hear of a change at once", Resources: []string{"pods"}, Verbs: []string{"watch"}},
 		{Use: Better, Why: "hear of a change at once", Group: apps, Resources: []string{"deployments"}, Verbs: []string{"watch"}},

@@ -297,7 +297,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	clusterToken := s.cluster.ClusterToken
 	s.mu.Unlock()
-	token := ""
+	var token string
 	switch resource := r.URL.Query().Get("resource"); {
 	case r.Header.Get("X-IDENTITY-HEADER") != identityHeader || r.URL.Query().Get("api-version") != "2019-08-01":
 		http.Error(w, `{"statusCode":401,"message":"Unauthorized"}`, http.StatusUnauthorized)

@@ -185,7 +185,7 @@ func (c *carrier) deliver(batch []*parcel) {
 			p.done <- outcome{err: err}
 			continue
 		}
-		response, err := answers[i].response(p.request)
+		response, err := answers[i].response(p.request) //nolint:bodyclose // Whoever sent the request closes it.
 		var large *tooLarge
 		if errors.As(err, &large) && !p.writes && len(batch) > 1 {
 			p.alone = true

@@ -120,6 +120,7 @@ func (m *manager) send(ctx context.Context, method, to string, body any) (*answe
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	return &answer{response.StatusCode, response.Header, text}, err
 }
