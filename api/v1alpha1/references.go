@@ -20,6 +20,19 @@ const (
 	KindClusterSecretStore = "ClusterSecretStore"
 )
 
+// Hidden are the variables, by their names in the stores, that some service takes as a secret or as a reference.
+func (p Project) Hidden() map[string]bool {
+	hidden := map[string]bool{}
+	for _, s := range p.Services {
+		for name, v := range s.Variables {
+			if v.Hidden() {
+				hidden[v.StoreName(name)] = true
+			}
+		}
+	}
+	return hidden
+}
+
 // Unread are the variables, by their names in the stores, that services take as reference and in no other way: only clusters read them.
 func (p Project) Unread() map[string]bool {
 	unread := map[string]bool{}

@@ -6,13 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/sluice-dev/sluice/internal/cli"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), cli.Signals()...)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	// Libraries log here; what people need reaches them as errors and events.
 	slog.SetDefault(slog.New(slog.DiscardHandler))

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,12 +61,14 @@ func (a *App) diagnose(ctx context.Context, req DiagnoseRequest, name string, ke
 	wait.Go(func() {
 		facts.Cluster = a.diagnoseCluster(ctx, req, name, env)
 		if inside && len(taken) > 0 {
-			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
+			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), req.File.Project.Hidden(), facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
 		}
 	})
 	wait.Go(func() { facts.Repositories = a.diagnoseRepositories(ctx, req, env, kept) })
 	if !inside && len(taken) > 0 {
-		wait.Go(func() { facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), false) })
+		wait.Go(func() {
+			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), req.File.Project.Hidden(), false)
+		})
 	}
 	wait.Wait()
 	facts.SignIn = a.signIn(facts, env)
@@ -119,7 +122,7 @@ func takenFrom(project *v1alpha1.Project, services []string) map[string][]string
 }
 
 // diagnoseStore reads what services take. No content is kept.
-func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string][]string, unread map[string]bool, blocked bool) *doctor.Store {
+func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string][]string, unread, hidden map[string]bool, blocked bool) *doctor.Store {
 	found := &doctor.Store{Name: "the store of variables", Blocked: blocked}
 	if blocked {
 		return found
@@ -137,7 +140,10 @@ func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha
 	})
 	found.Err = err
 	for _, answer := range answers {
-		a.o.Secrets.Add(answer.Value.Reveal())
+		if hidden[answer.Name] {
+			a.o.Secrets.Add(answer.Value.Reveal())
+			answer.Err = cmp.Or(answer.Err, variables.RefuseExposed(answer.Variable))
+		}
 		found.Variables = append(found.Variables, doctor.Variable{
 			Name: answer.Name, Users: taken[answer.Name], Version: answer.Version, Expires: answer.Expires, Err: answer.Err,
 		})

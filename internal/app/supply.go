@@ -224,6 +224,9 @@ func (s *supply) choose(ctx context.Context, release *v1alpha1.Release, referred
 	for i, name := range names {
 		if spec[name].Hidden() && !referred {
 			s.hide(name, found[i])
+			if err := variables.RefuseExposed(found[i]); err != nil {
+				return err
+			}
 		}
 		versions[name] = found[i].Version
 		if was := recorded[name]; was != "" && queries[i].Version == "" && was != found[i].Version {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -42,6 +43,15 @@ type Process struct {
 	Exec func(path string, argv []string) error
 	// Backend opens what the commands need to have done for them.
 	Backend func(app.Options) Backend
+}
+
+// Signals are those that end a command in order. That a terminal was closed is one, unless whoever started it wants it to go on (nohup).
+func Signals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // System is the real process.

@@ -46,7 +46,7 @@ for the same keys.`, 0, 1, 2, 3, 8, 130),
 }
 
 func (inv *invocation) editVariables(ctx context.Context, env string) error {
-	_, environment, encrypted, err := inv.variableFile(env, "")
+	file, environment, encrypted, err := inv.variableFile(env, "")
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (inv *invocation) editVariables(ctx context.Context, env string) error {
 	if err != nil {
 		return err
 	}
-	written, err := opened.Replace(text)
+	written, err := opened.Replace(text, slices.Collect(maps.Keys(file.Project.Hidden()))...)
 	if err != nil {
 		return inv.setAside(opened, text, err)
 	}
@@ -162,7 +162,12 @@ func (inv *invocation) runEditor(ctx context.Context, path string) error {
 	}
 	// The variable may hold arguments, quoted as the shell does.
 	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", path)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = inv.Stdin, inv.Stderr, inv.Stderr
+	screen := io.Writer(inv.Stderr)
+	if f, ok := unguarded(inv.Stderr).(*os.File); ok && isTerminal(f) {
+		// An editor wants a terminal, and shows a person what is theirs.
+		screen = f
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = inv.Stdin, screen, screen
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = editorPatience
 	err := cmd.Run()
@@ -191,6 +196,16 @@ func writable(folder string) bool {
 	return err == nil && os.Remove(probe) == nil
 }
 
+// overwrite writes zeros where the content is: a file that was cut off first would get other blocks.
+func overwrite(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, size))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // wipe overwrites all files of a folder, the editor's own among them, and removes it.
 func wipe(folder string) error {
 	var problems []error
@@ -202,7 +217,7 @@ func wipe(folder string) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(path, make([]byte, info.Size()), 0o600)
+		return overwrite(path, info.Size())
 	}), os.RemoveAll(folder))
 	if err := errors.Join(problems...); err != nil {
 		return fault.New(fault.Refused, "remove the clear text", "%w", err).WithHint("remove %s by hand", folder)

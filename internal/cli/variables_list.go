@@ -142,8 +142,12 @@ func lookUp(ctx context.Context, store variables.Store, taken map[string][]varia
 	for _, answer := range answers {
 		v := list[answer.Name]
 		v.Version, v.Expires = answer.Version, answer.Expires
-		if answer.Err != nil {
-			v.Problem, v.Hint = problemOf(answer.Err, store), fault.HintOf(answer.Err)
+		wrong := answer.Err
+		if wrong == nil && slices.ContainsFunc(v.Uses, func(u variableUse) bool { return u.As != v1alpha1.VariableValue }) {
+			wrong = variables.RefuseExposed(answer.Variable)
+		}
+		if wrong != nil {
+			v.Problem, v.Hint = problemOf(wrong, store), fault.HintOf(wrong)
 		}
 	}
 	if err := extras(store, list, unused); err != nil {
@@ -157,7 +161,7 @@ func lookUp(ctx context.Context, store variables.Store, taken map[string][]varia
 	return sorted, nil
 }
 
-// extras adds what only some stores can tell: what else they hold, and what of it lies in clear text.
+// extras adds what only some stores can tell: what else they hold.
 func extras(store variables.Store, list map[string]*listedVariable, unused bool) error {
 	if s, ok := store.(interface {
 		Names() (map[string]string, error)
@@ -170,23 +174,6 @@ func extras(store variables.Store, list map[string]*listedVariable, unused bool)
 			if list[name] == nil {
 				list[name] = &listedVariable{Name: name, Version: version}
 			}
-		}
-	}
-	s, ok := store.(interface{ Exposed() ([]string, error) })
-	if !ok {
-		return nil
-	}
-	names, err := s.Exposed()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		v := list[name]
-		if v == nil {
-			continue
-		}
-		if slices.ContainsFunc(v.Uses, func(u variableUse) bool { return u.As != v1alpha1.VariableValue }) {
-			v.Problem, v.Hint = "lies in clear text in the file", "renew it, and correct the rules in .sops.yaml that say what is encrypted"
 		}
 	}
 	return nil

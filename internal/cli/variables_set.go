@@ -80,7 +80,8 @@ func (inv *invocation) setVariable(ctx context.Context, name, env, from string) 
 	if err != nil {
 		return err
 	}
-	written, err := encrypted.Set(ctx, stored, value)
+	// What no service takes may yet be taken as a secret.
+	written, err := encrypted.Set(ctx, stored, value, !taken || file.Project.Hidden()[stored])
 	if err != nil {
 		return err
 	}

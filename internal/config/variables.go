@@ -52,6 +52,7 @@ func (v *validator) variables(p *v1alpha1.Project) {
 		}
 	}
 	for _, name := range sorted(p.Environments) {
+		v.exposed(child(child("environments", name), "variables"), p.Environments[name].Variables, secrets)
 		if path := child("environments", name); taking != "" && p.Environments[name].Variables == nil && !v.positions.has(child(path, "variables")) {
 			v.reportKey(path, "name one, for example `variables: {sops: env/"+name+".enc.yaml}`, which `sluice variables init` makes",
 				"the service %s takes variables, and nothing says which store holds those of %s", taking, name)

@@ -21,8 +21,9 @@ func withVariables(t *testing.T, service, dev, prod string) string {
 	text = strings.Replace(text, "  prod:\n", dev+"  prod:\n", 1) + prod
 	path := write(t, text)
 	for name, content := range map[string]string{
-		"a.enc.yaml": encrypted, "open.yaml": "A: b\nsops: {}\n", "a.json": `{"A":"b","sops":{"mac":"ENC[AES256_GCM,x]"}}`,
-		"a.env": "A=b\nsops_mac=ENC[AES256_GCM,x]\n", "open.json": `{"A":"ENC[x]"}`, "open.env": "A=b\n", "ca.pem": "x",
+		"a.enc.yaml": encrypted, "open.yaml": "A: b\nsops: {}\n", "a.json": `{"A":"ENC[x]","sops":{"mac":"ENC[AES256_GCM,x]"}}`,
+		"a.env": "A=ENC[x]\nsops_mac=ENC[AES256_GCM,x]\n", "half.yaml": strings.Replace(encrypted, "A: ENC", "A: hunter2 # ENC", 1),
+		"half.json": `{"A":7,"sops":{"mac":"ENC[AES256_GCM,x]"}}`, "half.env": "#A=x\nA=hunter2\nsops_mac=ENC[AES256_GCM,x]\n", "open.json": `{"A":"ENC[x]"}`, "open.env": "A=b\n", "ca.pem": "x",
 	} {
 		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -83,6 +84,22 @@ func TestEncryptedFilesAreAccepted(t *testing.T) {
 	for _, name := range []string{"a.enc.yaml", "a.json", "a.env"} {
 		if _, err := config.Load(withVariables(t, oneSecret, "    variables: {sops: "+name+"}\n", inSOPS), getenv); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSecretsInClearTextAreFound: sops encrypts what its rules tell it to, and nothing else.
+func TestSecretsInClearTextAreFound(t *testing.T) {
+	for _, name := range []string{"half.yaml", "half.json", "half.env"} {
+		asSecret := strings.Replace(oneSecret, "DB_PASSWORD", "A", 1)
+		_, err := config.Load(withVariables(t, asSecret, "    variables: {sops: "+name+"}\n", inSOPS), getenv)
+		if err == nil || !strings.Contains(err.Error(), "23:23: environments.dev.variables.sops: A lies in clear text in \""+name+"\", and is a secret by services.calculator.variables.A") ||
+			strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", name, err)
+		}
+		asValue := "    variables: {A: {as: value, key: level}}\n"
+		if _, err := config.Load(withVariables(t, asValue, "    variables: {sops: "+name+"}\n", inSOPS), getenv); err != nil {
+			t.Errorf("%s, which holds no secret: %v", name, err)
 		}
 	}
 }

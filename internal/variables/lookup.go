@@ -6,6 +6,14 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
+// RefuseExposed is why a variable cannot be taken for a secret; nil where it can.
+func RefuseExposed(v Variable) error {
+	if !v.Exposed {
+		return nil
+	}
+	return Problem(fault.Refused, v.Name, "renew it, and correct the rules in .sops.yaml that say what is encrypted", "lies in clear text in the file")
+}
+
 // Answer is what a store says of one name.
 type Answer struct {
 	Variable
@@ -39,11 +47,16 @@ func Ask(ctx context.Context, store Store, names []string, unread map[string]boo
 
 func askAll(ctx context.Context, queries []Query, ask func(context.Context, []Query) ([]Variable, error), wrong func(Variable) error) ([]Answer, error) {
 	answers := make([]Answer, 0, len(queries))
-	if found, err := ask(ctx, queries); err == nil {
+	found, err := ask(ctx, queries)
+	switch {
+	case err == nil:
 		for _, v := range found {
 			answers = append(answers, Answer{v, wrong(v)})
 		}
 		return answers, nil
+	case !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Refused):
+		// It is about the store, or about several at once.
+		return nil, err
 	}
 	for _, q := range queries {
 		one, err := ask(ctx, []Query{q})

@@ -39,6 +39,8 @@ type Variable struct {
 	Value   Value
 	// Expires is when the store will refuse it; zero: never.
 	Expires time.Time
+	// Exposed says that the store itself holds it in clear text where others read it, as files do: nobody may take it for a secret.
+	Exposed bool
 }
 
 // Store reads the variables of an environment. It never logs, and is safe for concurrent use.

@@ -21,6 +21,7 @@ import (
 	"github.com/getsops/sops/v3/stores/yaml"
 
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // document is a file as the library holds it. It is not safe for concurrent use.
@@ -150,7 +151,7 @@ func (d *document) decrypt(ctx context.Context) (*document, error) {
 func changed(sealed map[string]string) error {
 	var open []string
 	for name, text := range sealed {
-		if text != "" && !encrypted(text) {
+		if exposed(text) {
 			open = append(open, name)
 		}
 	}
@@ -164,6 +165,24 @@ func changed(sealed map[string]string) error {
 }
 
 func encrypted(text string) bool { return strings.HasPrefix(text, "ENC[") }
+
+// exposed says that an entry, as it stands in the file, lies in clear text.
+func exposed(sealed string) bool { return sealed != "" && !encrypted(sealed) }
+
+// refuseOpen fails where the rules of the file leave an entry, which was just encrypted, in clear text.
+func (d *document) refuseOpen(name string) error {
+	if !exposed(d.sealed()[name]) {
+		return nil
+	}
+	return variables.Problem(fault.Refused, name, "let the rules in .sops.yaml, and those in the file, say that it is encrypted: encrypted_regex and its like",
+		"would lie in clear text in the file, as its rules say")
+}
+
+// encryptAll replaces the rules which say what is encrypted by those of sops itself.
+func encryptAll(m *sops.Metadata) {
+	m.EncryptedSuffix, m.EncryptedRegex, m.UnencryptedRegex, m.UnencryptedCommentRegex, m.EncryptedCommentRegex = "", "", "", "", ""
+	m.UnencryptedSuffix, m.MACOnlyEncrypted = sops.DefaultUnencryptedSuffix, false
+}
 
 // encrypt returns the file as it is written. The document is encrypted afterwards, and of no more use.
 func (d *document) encrypt(now time.Time) ([]byte, error) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -62,7 +61,7 @@ func (s *Store) Resolve(ctx context.Context, queries []variables.Query) ([]varia
 	for _, q := range queries {
 		text, err := single(q.Name, open[q.Name])
 		problems = append(problems, err)
-		answers = append(answers, variables.Variable{Name: q.Name, Version: version(q.Name, sealed[q.Name]), Value: variables.NewValue(text)})
+		answers = append(answers, variables.Variable{Name: q.Name, Version: version(q.Name, sealed[q.Name]), Value: variables.NewValue(text), Exposed: exposed(sealed[q.Name])})
 	}
 	if err := variables.Failed(s, problems); err != nil {
 		return nil, err
@@ -81,22 +80,6 @@ func (s *Store) Names() (map[string]string, error) {
 		versions[name] = version(name, text)
 	}
 	return versions, nil
-}
-
-// Exposed says which of the file's variables lie in clear text, sorted: sops encrypts only what its rules tell it to.
-func (s *Store) Exposed() ([]string, error) {
-	doc, err := s.load()
-	if err != nil {
-		return nil, variables.Failed(s, []error{err})
-	}
-	var names []string
-	for name, text := range doc.sealed() {
-		if text != "" && !encrypted(text) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
 }
 
 func (s *Store) load() (*document, error) {

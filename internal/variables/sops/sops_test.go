@@ -52,7 +52,7 @@ func created(t *testing.T, dir, name string) sops.File {
 
 func set(t *testing.T, f sops.File, name, content string) {
 	t.Helper()
-	if _, err := f.Set(t.Context(), name, variables.NewValue(content)); err != nil {
+	if _, err := f.Set(t.Context(), name, variables.NewValue(content), false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -131,7 +131,7 @@ func TestCreateFollowsTheRules(t *testing.T) {
 	if err != nil || made.KeyFile != "" || fmt.Sprint(made.Recipients) != "[age "+identity.Recipient().String()+"]" {
 		t.Fatalf("%+v, %v", made, err)
 	}
-	if _, err := f.Set(t.Context(), "A", variables.NewValue("x")); !fault.Is(err, fault.Unreachable) {
+	if _, err := f.Set(t.Context(), "A", variables.NewValue("x"), false); !fault.Is(err, fault.Unreachable) {
 		t.Errorf("it was written without a key: %v", err)
 	}
 	t.Setenv("SOPS_AGE_KEY", identity.String())
@@ -140,8 +140,24 @@ func TestCreateFollowsTheRules(t *testing.T) {
 	if got := text(t, f); strings.Contains(got, "hidden") || !strings.Contains(got, "LEVEL: debug") {
 		t.Errorf("the rule for what is encrypted was not followed:\n%s", got)
 	}
-	if open, err := f.Store().Exposed(); err != nil || fmt.Sprint(open) != "[LEVEL]" {
-		t.Errorf("in clear text: %v, %v", open, err)
+	found, err := f.Store().Resolve(t.Context(), []variables.Query{{Name: "DB_PASSWORD"}, {Name: "LEVEL"}})
+	if err != nil || found[0].Exposed || !found[1].Exposed {
+		t.Errorf("in clear text: %+v, %v", found, err)
+	}
+	whole := text(t, f)
+	if _, err := f.Set(t.Context(), "API_KEY", variables.NewValue("c4nary"), true); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "API_KEY") || text(t, f) != whole {
+		t.Errorf("a secret that would lie open gave %v", err)
+	}
+	o, err := f.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := o.Text().Reveal() + "API_KEY: c4nary\n"
+	if _, err := o.Replace(variables.NewValue(more), "API_KEY", "ABSENT"); !fault.Is(err, fault.Refused) || text(t, f) != whole {
+		t.Errorf("an editor that adds one gave %v", err)
+	}
+	if aside, err := o.Aside(variables.NewValue(more)); err != nil || strings.Contains(text(t, sops.File{Path: aside}), "c4nary") {
+		t.Errorf("what was kept aside lies open, or %v", err)
 	}
 	write("creation_rules:\n  - path_regex: env/\n")
 	if _, err := file(dir, "no-key.yaml").Create(); !fault.Is(err, fault.Usage) {

@@ -18,7 +18,8 @@ import (
 )
 
 // Set writes one variable; everything else keeps its place, its comments and its ciphertext. It says whether there was something to write.
-func (f File) Set(ctx context.Context, name string, value variables.Value) (bool, error) {
+// It fails with fault.Refused where a hidden one would lie in clear text in the file: sops encrypts only what its rules tell it to.
+func (f File) Set(ctx context.Context, name string, value variables.Value, hidden bool) (bool, error) {
 	op := "write " + name + " to " + f.Store().String()
 	doc, err := f.open(ctx, op)
 	if err != nil {
@@ -36,7 +37,10 @@ func (f File) Set(ctx context.Context, name string, value variables.Value) (bool
 		}
 	}
 	doc.tree.Branches[0], _ = doc.tree.Branches[0].Set([]any{name}, value.Reveal())
-	return true, f.replace(op, doc)
+	if !hidden {
+		return true, f.replace(op, doc)
+	}
+	return true, f.replace(op, doc, name)
 }
 
 // reserved says that a name at the top of the file is the library's own.
@@ -125,8 +129,9 @@ func (o *Opened) parse(text variables.Value) (*document, error) {
 }
 
 // Replace writes a text in place of the content; entries that stay the same keep their ciphertext. It says whether there was something to
-// write, and fails with fault.Usage where the text is no content, with fault.Conflict where somebody else has changed the file.
-func (o *Opened) Replace(text variables.Value) (bool, error) {
+// write, and fails with fault.Usage where the text is no content, with fault.Refused where one of the hidden entries would lie in clear text,
+// with fault.Conflict where somebody else has changed the file.
+func (o *Opened) Replace(text variables.Value, hidden ...string) (bool, error) {
 	if text.Equal(o.text) {
 		return false, nil
 	}
@@ -134,7 +139,7 @@ func (o *Opened) Replace(text variables.Value) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, o.file.replace("write "+o.file.Store().String(), next)
+	return true, o.file.replace("write "+o.file.Store().String(), next, hidden...)
 }
 
 // Aside keeps a text that cannot be the content, encrypted for the same keys as the file, in a new file beside it. It returns that file's path;
@@ -149,8 +154,13 @@ func (o *Opened) Aside(text variables.Value) (string, error) {
 		}
 		aside := *o.doc
 		aside.format, aside.tree.Branches = format, sops.TreeBranches{sops.TreeBranch{{Key: "text", Value: text.Reveal()}}}
+		// The rules of the file say by their names what is encrypted, and this name is none of them.
+		encryptAll(&aside.tree.Metadata)
 		data, err := aside.encrypt(o.file.Now())
 		if err != nil {
+			return "", fault.Wrap(fault.KindOf(err), op, err)
+		}
+		if err := aside.refuseOpen("text"); err != nil {
 			return "", fault.Wrap(fault.KindOf(err), op, err)
 		}
 		if err := write(path, data, 0o600, false); !errors.Is(err, fs.ErrExist) {
@@ -170,11 +180,16 @@ func (f File) open(ctx context.Context, op string) (*document, error) {
 	return doc, nil
 }
 
-// replace encrypts a document and puts it in the place of the file that it was read from.
-func (f File) replace(op string, doc *document) error {
+// replace encrypts a document and puts it in the place of the file that it was read from. The hidden entries must not lie open in it.
+func (f File) replace(op string, doc *document, hidden ...string) error {
 	data, err := doc.encrypt(f.Now())
 	if err != nil {
 		return fault.Wrap(fault.KindOf(err), op, err)
+	}
+	for _, name := range hidden {
+		if err := doc.refuseOpen(name); err != nil {
+			return fault.Wrap(fault.KindOf(err), op, err)
+		}
 	}
 	path, err := filepath.EvalSymlinks(f.Path)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestUntouchedEntriesStayAsTheyAre(t *testing.T) {
 				}
 			}
 			whole := text(t, f)
-			if written, err := f.Set(t.Context(), "second", variables.NewValue("another")); err != nil || written || text(t, f) != whole {
+			if written, err := f.Set(t.Context(), "second", variables.NewValue("another"), true); err != nil || written || text(t, f) != whole {
 				t.Errorf("the same content was written again (%v, %v)", written, err)
 			}
 			if order := regexp.MustCompile(`first|second|third`).FindAllString(whole, -1); fmt.Sprint(order) != "[first second third]" {
