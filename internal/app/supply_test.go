@@ -210,6 +210,18 @@ func TestTheWayBackTakesWhatRanThen(t *testing.T) {
 	}
 }
 
+func TestASecretThatLiesOpenInItsStoreIsRefused(t *testing.T) {
+	s := newSupply(t)
+	s.store.Expose("LEVEL")
+	if _, _, err := s.Versions(t.Context(), shop(), "prod", nil); err != nil {
+		t.Errorf("what is no secret: %v", err)
+	}
+	s.store.Expose("db")
+	if _, _, err := s.Versions(t.Context(), shop(), "prod", nil); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "variable db: lies in clear text") {
+		t.Errorf("it gives %v", err)
+	}
+}
+
 func TestWhatIsMissingStopsBeforeAnythingIsWritten(t *testing.T) {
 	s := newSupply(t)
 	s.store.Disable("db")

@@ -31,7 +31,7 @@ func (a *App) keyVault(name string) (variables.Store, error) {
 // vault reads certificates by read, and credentials where the run is.
 func (a *App) vault(settings v1alpha1.VaultStore, read reader) (variables.Store, error) {
 	store, err := vault.New(settings, vault.Options{
-		Pipeline: a.pipeline, Clock: clock{now: a.o.Now},
+		Pipeline: a.pipeline, Learn: a.o.Secrets.Add, Clock: clock{now: a.o.Now},
 		Getenv: func(name string) string {
 			text, _ := a.o.LookupEnv(name)
 			return text

@@ -26,7 +26,8 @@ func TestVariablesOfVaults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("of-the-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := &App{o: Options{Dir: dir, Now: time.Now, LookupEnv: os.LookupEnv}}
+	secrets := &variables.Masker{}
+	a := New(Options{Dir: dir, Now: time.Now, LookupEnv: os.LookupEnv, Secrets: secrets})
 	open := func(s v1alpha1.VariableStore) (variables.Store, error) {
 		return a.Variables(t.Context(), "prod", v1alpha1.Environment{Variables: &s})
 	}
@@ -38,6 +39,9 @@ func TestVariablesOfVaults(t *testing.T) {
 	got, err := store.Resolve(t.Context(), []variables.Query{{Name: "A"}})
 	if err != nil || got[0].Value.Reveal() != "content" {
 		t.Errorf("it read %v, %v", got, err)
+	}
+	if !secrets.Holds("the token is of-the-file") {
+		t.Error("the token is not masked")
 	}
 	if store, err = open(v1alpha1.VariableStore{KeyVault: "prod-vault"}); err != nil || store.String() != "Key Vault prod-vault" {
 		t.Errorf("it opened %v, %v", store, err)

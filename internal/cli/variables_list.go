@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -99,7 +100,7 @@ func (inv *invocation) listVariables(ctx context.Context, service, env string) e
 	if err != nil {
 		return err
 	}
-	list, err := lookUp(ctx, store, uses(file, service), file.Project.Unread(), service == "")
+	list, err := lookUp(ctx, store, inv.secrets, uses(file, service), file.Project.Unread(), service == "")
 	p.Stop()
 	if err != nil {
 		return err
@@ -129,8 +130,8 @@ func uses(file *config.File, only string) map[string][]variableUse {
 	return all
 }
 
-// lookUp asks the store what it says of each variable. With unused also what nobody takes is listed, where the store can tell.
-func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unread map[string]bool, unused bool) ([]listedVariable, error) {
+// lookUp asks the store what it says of each variable; secrets learns the hidden ones. With unused also what nobody takes is listed, where the store can tell.
+func lookUp(ctx context.Context, store variables.Store, secrets *variables.Masker, taken map[string][]variableUse, unread map[string]bool, unused bool) ([]listedVariable, error) {
 	list := map[string]*listedVariable{}
 	for name, uses := range taken {
 		list[name] = &listedVariable{Name: name, Uses: uses}
@@ -143,8 +144,9 @@ func lookUp(ctx context.Context, store variables.Store, taken map[string][]varia
 		v := list[answer.Name]
 		v.Version, v.Expires = answer.Version, answer.Expires
 		wrong := answer.Err
-		if wrong == nil && slices.ContainsFunc(v.Uses, func(u variableUse) bool { return u.As != v1alpha1.VariableValue }) {
-			wrong = variables.RefuseExposed(answer.Variable)
+		if slices.ContainsFunc(v.Uses, func(u variableUse) bool { return u.As != v1alpha1.VariableValue }) {
+			secrets.Add(answer.Value.Reveal())
+			wrong = cmp.Or(wrong, variables.RefuseExposed(answer.Variable))
 		}
 		if wrong != nil {
 			v.Problem, v.Hint = problemOf(wrong, store), fault.HintOf(wrong)

@@ -26,6 +26,7 @@ type version struct {
 	expires  time.Time
 	disabled bool
 	gone     bool
+	exposed  bool
 }
 
 var (
@@ -47,6 +48,9 @@ func (m *Memory) Put(name, content string) {
 
 // Disable switches a variable's current version off.
 func (m *Memory) Disable(name string) { m.current(name, func(v *version) { v.disabled = true }) }
+
+// Expose lets a variable's current version lie in clear text.
+func (m *Memory) Expose(name string) { m.current(name, func(v *version) { v.exposed = true }) }
 
 // Expire lets a variable's current version expire.
 func (m *Memory) Expire(name string, at time.Time) {
@@ -149,7 +153,7 @@ func (m *Memory) one(q variables.Query) (variables.Variable, error) {
 	case !v.expires.IsZero() && !m.now().Before(v.expires):
 		return variables.Variable{}, variables.Problem(fault.Refused, q.Name, "renew it", "version %d %w (%s)", number, variables.ErrExpired, v.expires.Format(time.RFC3339))
 	default:
-		return variables.Variable{Name: q.Name, Version: fmt.Sprint(number), Value: variables.NewValue(v.content), Expires: v.expires}, nil
+		return variables.Variable{Name: q.Name, Version: fmt.Sprint(number), Value: variables.NewValue(v.content), Expires: v.expires, Exposed: v.exposed}, nil
 	}
 }
 

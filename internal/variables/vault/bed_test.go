@@ -34,6 +34,7 @@ type bed struct {
 	files map[string]string
 
 	contents map[string]map[string]any // of the secrets that put wrote
+	learned  []string                  // the credentials that stores made known
 }
 
 // each runs a test against the fake, and with the build tag e2e against the real server too.
@@ -137,7 +138,8 @@ func (b *bed) store(change func(*v1alpha1.VaultStore)) *vault.Store {
 
 func (b *bed) options() vault.Options {
 	asked := pipeline.New(pipeline.Options{Clock: b.clock, LookupEnv: func(name string) (string, bool) { text, ok := b.env[name]; return text, ok }})
-	return vault.Options{Pipeline: asked, Clock: b.clock, Getenv: func(name string) string { return b.env[name] }, ReadFile: func(path string) ([]byte, error) {
+	learn := func(secrets ...string) { b.learned = append(b.learned, secrets...) }
+	return vault.Options{Pipeline: asked, Learn: learn, Clock: b.clock, Getenv: func(name string) string { return b.env[name] }, ReadFile: func(path string) ([]byte, error) {
 		if text, ok := b.files[path]; ok {
 			return []byte(text), nil
 		}

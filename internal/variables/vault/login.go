@@ -113,6 +113,7 @@ func (s *Store) printable(place, text string) (string, error) {
 				WithHint("look at it where no log is written: it holds one credential and nothing else")
 		}
 	}
+	s.o.Learn(text)
 	return text, nil
 }
 
@@ -181,6 +182,7 @@ func (s *Store) logIn(ctx context.Context) (*api.SecretAuth, error) {
 			return s.stranger()
 		}
 		auth = answer.Auth
+		s.o.Learn(auth.ClientToken)
 		return nil
 	})
 	return auth, err

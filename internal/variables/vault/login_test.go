@@ -75,6 +75,9 @@ func TestAppRole(t *testing.T) {
 		s := as("approle", role)
 		b.Fault(nil)
 		b.reads(s)
+		if len(b.learned) != 2 || b.learned[0] != secret || b.learned[1] == "" {
+			t.Errorf("what is to be masked: %q, and there are the secret ID and the token", b.learned)
+		}
 		b.reads(s)
 		if n := b.seen("/login"); n != 1 {
 			t.Errorf("it logged in %d times", n)

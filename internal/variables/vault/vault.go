@@ -34,7 +34,9 @@ type Options struct {
 	Getenv func(name string) string
 	// Pipeline gives the job's own signed token, for the login by one that the settings do not name.
 	Pipeline identity.Source
-	Clock    variables.Clock
+	// Learn is told every credential that is used, and every token of a login. Default: nobody is.
+	Learn func(secrets ...string)
+	Clock variables.Clock
 	// AnswerTime is how long one answer may take. Default: 15 s.
 	AnswerTime time.Duration
 }
@@ -57,6 +59,9 @@ var (
 func New(settings v1alpha1.VaultStore, o Options) (*Store, error) {
 	if o.AnswerTime == 0 {
 		o.AnswerTime = answerTime
+	}
+	if o.Learn == nil {
+		o.Learn = func(...string) {}
 	}
 	s := &Store{at: settings, o: o}
 	op := "prepare to read " + s.String()
