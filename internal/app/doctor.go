@@ -140,9 +140,9 @@ func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha
 	})
 	found.Err = err
 	for _, answer := range answers {
-		if hidden[answer.Name] {
+		if hidden[answer.Name] && !unread[answer.Name] {
 			a.o.Secrets.Add(answer.Value.Reveal())
-			answer.Err = cmp.Or(answer.Err, variables.RefuseExposed(answer.Variable))
+			answer.Err = cmp.Or(answer.Err, variables.Usable(answer.Variable, true))
 		}
 		found.Variables = append(found.Variables, doctor.Variable{
 			Name: answer.Name, Users: taken[answer.Name], Version: answer.Version, Expires: answer.Expires, Err: answer.Err,

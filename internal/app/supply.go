@@ -221,20 +221,26 @@ func (s *supply) choose(ctx context.Context, release *v1alpha1.Release, referred
 	if err != nil {
 		return err
 	}
+	var problems []error
 	for i, name := range names {
 		if spec[name].Hidden() && !referred {
 			s.hide(name, found[i])
-			if err := variables.RefuseExposed(found[i]); err != nil {
-				return err
-			}
+		}
+		if !referred {
+			problems = append(problems, variables.Usable(found[i], spec[name].Hidden()))
 		}
 		versions[name] = found[i].Version
 		if was := recorded[name]; was != "" && queries[i].Version == "" && was != found[i].Version {
 			*notices = append(*notices, fmt.Sprintf("variable %s: the current version is taken, as onRollback: current says, and not the one that the release ran with", name))
 		}
 	}
-	return nil
+	return variables.Failed(anyStore{}, problems)
 }
+
+// anyStore names the store where it does not matter which.
+type anyStore struct{}
+
+func (anyStore) String() string { return "the environment's store" }
 
 // namesOf are the names of the variables that only the cluster reads, or of all others.
 func namesOf(spec map[string]v1alpha1.Variable, referred bool) []string {

@@ -222,6 +222,14 @@ func TestASecretThatLiesOpenInItsStoreIsRefused(t *testing.T) {
 	}
 }
 
+func TestWhatIsEmptyIsNotDeployed(t *testing.T) {
+	s := newSupply(t)
+	s.store.Put("LEVEL", "")
+	if _, _, err := s.Versions(t.Context(), shop(), "prod", nil); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), "variable LEVEL: is empty") {
+		t.Errorf("it gives %v", err)
+	}
+}
+
 func TestWhatIsMissingStopsBeforeAnythingIsWritten(t *testing.T) {
 	s := newSupply(t)
 	s.store.Disable("db")

@@ -144,9 +144,9 @@ func lookUp(ctx context.Context, store variables.Store, secrets *variables.Maske
 		v := list[answer.Name]
 		v.Version, v.Expires = answer.Version, answer.Expires
 		wrong := answer.Err
-		if slices.ContainsFunc(v.Uses, func(u variableUse) bool { return u.As != v1alpha1.VariableValue }) {
+		if slices.ContainsFunc(v.Uses, func(u variableUse) bool { return u.As == v1alpha1.VariableSecret }) {
 			secrets.Add(answer.Value.Reveal())
-			wrong = cmp.Or(wrong, variables.RefuseExposed(answer.Variable))
+			wrong = cmp.Or(wrong, variables.Usable(answer.Variable, true))
 		}
 		if wrong != nil {
 			v.Problem, v.Hint = problemOf(wrong, store), fault.HintOf(wrong)

@@ -6,12 +6,15 @@ import (
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
-// RefuseExposed is why a variable cannot be taken for a secret; nil where it can.
-func RefuseExposed(v Variable) error {
-	if !v.Exposed {
-		return nil
+// Usable is why a variable that was read cannot be taken, and as a hidden one must not; nil where it can.
+func Usable(v Variable, hidden bool) error {
+	switch {
+	case v.Value.Equal(NewValue("")):
+		return Problem(fault.Refused, v.Name, "give it a value, or take it out of sluice.yaml", "is empty")
+	case hidden && v.Exposed:
+		return Problem(fault.Refused, v.Name, "renew it, and correct the rules in .sops.yaml that say what is encrypted", "lies in clear text in the file")
 	}
-	return Problem(fault.Refused, v.Name, "renew it, and correct the rules in .sops.yaml that say what is encrypted", "lies in clear text in the file")
+	return nil
 }
 
 // Answer is what a store says of one name.
@@ -32,7 +35,7 @@ func Ask(ctx context.Context, store Store, names []string, unread map[string]boo
 			read = append(read, Query{Name: name})
 		}
 	}
-	answers, err := askAll(ctx, read, store.Resolve, empty)
+	answers, err := askAll(ctx, read, store.Resolve, func(v Variable) error { return Usable(v, false) })
 	if err != nil || len(list) == 0 {
 		return answers, err
 	}
@@ -70,11 +73,4 @@ func askAll(ctx context.Context, queries []Query, ask func(context.Context, []Qu
 		}
 	}
 	return answers, nil
-}
-
-func empty(v Variable) error {
-	if !v.Value.Equal(NewValue("")) {
-		return nil
-	}
-	return Problem(fault.Refused, v.Name, "give it a value, or take it out of sluice.yaml", "is empty")
 }
