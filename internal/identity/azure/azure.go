@@ -204,8 +204,8 @@ func (c *Chain) signIn(ctx context.Context, o policy.TokenRequestOptions) (azcor
 		token, made := chosen.try(ctx, o)
 		attempts = append(append([]identity.Attempt(nil), attempts[:len(attempts)-1]...), made)
 		c.tell(attempts, chosen)
-		if made.Err != nil {
-			return token, failed(&identity.Failure{Attempts: attempts, Decided: "this run has signed in by it before, so no other way is tried"})
+		if !made.Worked() {
+			return azcore.AccessToken{}, failed(&identity.Failure{Attempts: attempts, Decided: "this run has signed in by it before, so no other way is tried"})
 		}
 		return token, nil
 	}
@@ -229,6 +229,8 @@ func (c *Chain) choose(ctx context.Context, o policy.TokenRequestOptions) (azcor
 		f.Attempts = append(f.Attempts, made)
 		switch {
 		case made.Worked():
+			// What is there was found out. Asked again it may only be slow to answer.
+			w.look = nil
 			c.tell(f.Attempts, w)
 			return token, nil
 		case made.Err != nil:

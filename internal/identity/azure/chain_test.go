@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -241,6 +242,35 @@ func TestTokensAreRenewedBeforeTheyEnd(t *testing.T) {
 	var failure *identity.Failure
 	if !errors.As(err, &failure) || !strings.Contains(failure.Decided, "signed in by it before") || !strings.Contains(err.Error(), "answered 503") {
 		t.Errorf("it gave %v", err)
+	}
+}
+
+// TestAMachineThatGoesQuiet: whether a machine has an identity is asked once. One that is lost later is a failure, and no token without text.
+func TestAMachineThatGoesQuiet(t *testing.T) {
+	b := newBed(t).machine(another)
+	var looks atomic.Int64
+	b.Fault = func(r *http.Request) http.HandlerFunc {
+		if strings.HasPrefix(r.URL.Path, "/metadata") && r.URL.Query().Get("resource") == "" && looks.Add(1) > 1 {
+			return proxy.Answer(404, "<html>")
+		}
+		return nil
+	}
+	chain := b.chain()
+	first, err := chain.Token(t.Context(), b.scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := strings.Replace(b.scope, "vault", "registry", 1)
+	if token, err := chain.Token(t.Context(), another); err != nil || token.Reveal() == "" || looks.Load() != 1 {
+		t.Errorf("for another service it gave %v after %d looks", err, looks.Load())
+	}
+	b.Machine = []entra.App{}
+	if token, err := chain.Token(t.Context(), strings.Replace(b.scope, "vault", "cluster", 1)); !fault.Is(err, fault.Unreachable) || token.Reveal() != "" ||
+		!strings.Contains(err.Error(), "an identity that is assigned to this machine") {
+		t.Errorf("without its identity it gave %v", err)
+	}
+	if token, err := chain.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{b.scope}}); err != nil || token.Token != first.Reveal() {
+		t.Errorf("what it gave before is %v", err)
 	}
 }
 
