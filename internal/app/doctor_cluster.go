@@ -63,29 +63,19 @@ func (a *App) diagnoseCluster(ctx context.Context, req DiagnoseRequest, environm
 
 // settle finds the address of the cluster and what opens it.
 func (e *examiner) settle(ctx context.Context, c *doctor.Cluster) error {
-	type found struct {
-		config   *rest.Config
-		interval time.Duration
-	}
-	way, err := bounded(ctx, e.App, "the settings of "+c.Way, checkTimeout, func(ctx context.Context) (found, error) {
-		config, interval, err := e.way(ctx, e.environment, e.spec)
-		return found{config, interval}, err
+	to, err := bounded(ctx, e.App, "the settings of "+c.Way, checkTimeout, func(ctx context.Context) (way, error) {
+		return e.way(ctx, e.environment, e.spec)
 	})
 	if err != nil {
 		return err
 	}
-	e.config = way.config
-	if way.interval > 0 {
+	e.config = to.config
+	if to.interval > 0 {
 		e.limit = slowReach
 	}
 	c.Server, c.Origin, c.Credential = e.config.Host, e.origin(ctx, e.spec), credentialOf(e.config)
 	if e.spec.AKS != nil {
-		c.Credential = nil
-		e.mu.Lock()
-		if access := e.found[*e.spec.AKS]; access != nil {
-			c.Notices = access.Notices
-		}
-		e.mu.Unlock()
+		c.Credential, c.Notices = nil, to.notices
 	}
 	e.keepCredentials(e.config)
 	e.config.QPS, e.config.Burst, e.config.UserAgent, e.config.WarningHandler = qps, burst, "sluice", rest.NoWarnings{}
