@@ -90,6 +90,12 @@ func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS
 	if err != nil {
 		return nil, err
 	}
+	if access.Token != nil {
+		// Signing in has a time of its own: the API server has to answer within seconds.
+		if _, _, err := access.Token(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, notice := range access.Notices {
 		a.o.Log(fmt.Sprintf("warning: cluster of environment %s: %s", environment, notice))
 	}

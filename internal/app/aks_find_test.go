@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,30 @@ func inOneAzure(t *testing.T) (*App, *entra.Server, *arm.Server) {
 		"AZURE_CLIENT_SECRET": "the secret of the application", "ARM_ENDPOINT": manager.HTTP.URL,
 	}
 	return New(Options{Now: time.Now, LookupEnv: func(name string) (string, bool) { text, ok := env[name]; return text, ok }}), directory, manager
+}
+
+// TestAKSSignsInBeforeItConnects: signing in has its own time, and none of that in which the API server has to answer.
+func TestAKSSignsInBeforeItConnects(t *testing.T) {
+	a, directory, manager := inOneAzure(t)
+	for range 2 {
+		if to, err := a.way(t.Context(), "prod", inAzure()); err != nil || to.config.Host == "" {
+			t.Fatal(err, fault.HintOf(err))
+		}
+	}
+	if n, asked := len(directory.Given()), len(manager.Requests()); n != 2 || asked != 2 {
+		t.Errorf("%d tokens were given, and Azure asked %d times", n, asked)
+	}
+	a, directory, _ = inOneAzure(t)
+	directory.Fault = func(r *http.Request) http.HandlerFunc {
+		if r.ParseForm() == nil && strings.HasPrefix(r.PostForm.Get("scope"), arm.ServerApplication) {
+			return proxy.Answer(400, `{"error":"invalid_resource","error_description":"AADSTS500011: unknown","error_codes":[500011]}`)
+		}
+		return nil
+	}
+	_, err := a.way(t.Context(), "prod", inAzure())
+	if !fault.Is(err, fault.Unreachable) || !strings.Contains(err.Error(), "no token for the cluster") || !strings.Contains(err.Error(), "AADSTS500011") {
+		t.Errorf("without a token for the cluster it gave %v", err)
+	}
 }
 
 // TestAKSIsSoughtByOneAtATime: whoever waits for the answers about one cluster waits no longer than it may, and nobody else waits for them.
