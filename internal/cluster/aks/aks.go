@@ -187,8 +187,7 @@ func (m *managed) hosts() []string {
 }
 
 func (f *Finder) noToken(err error) error {
-	return f.fault(fmt.Errorf("no token for the cluster: %w", err)).
-		WithHint("sign in as somebody of the cluster's directory, for example with az login, or give the run a federated or managed identity")
+	return (&unknown{err}).said(f.op(), "the cluster", "sign in as somebody of the cluster's directory, for example with az login, or give the run a federated or managed identity")
 }
 
 // reach asks the API server for anything at all, without credentials: every answer means that there is a way.

@@ -260,6 +260,38 @@ func TestNotSignedIn(t *testing.T) {
 	}
 }
 
+// TestWhatTheCredentialSays: whoever signs in knows of what kind a failure is, and its cure; both stay.
+func TestWhatTheCredentialSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		kind fault.Kind
+		cure string
+	}{
+		"a refusal":          {fault.New(fault.Unreachable, "sign in", "AADSTS700213").WithHint("az ad app federated-credential create"), fault.Unreachable, "az ad app federated-credential create"},
+		"a wrong setting":    {fault.New(fault.Usage, "sign in", "AZURE_AUTHORITY_HOST is no address").WithHint("leave it out"), fault.Usage, "leave it out"},
+		"an interruption":    {fault.Wrap(fault.Interrupted, "sign in", context.Canceled), fault.Interrupted, ""},
+		"somebody else's":    {errors.New("no"), fault.Unreachable, "az login"},
+		"an end of the time": {context.DeadlineExceeded, fault.Unreachable, "az login"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.credential.scopeErr = c.err
+			access, err := w.finder(t).Find(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, forCluster := access.Token(t.Context())
+			w.credential.err = c.err
+			_, forManager := w.finder(t).Find(t.Context())
+			for _, err := range []error{forCluster, forManager} {
+				if !fault.Is(err, c.kind) || !errors.Is(err, c.err) || !strings.Contains(fault.HintOf(err), c.cure) || !strings.Contains(err.Error(), "AKS cluster "+arm.Name) {
+					t.Errorf("it gave %v (%s), hint %q", err, fault.KindOf(err), fault.HintOf(err))
+				}
+			}
+		})
+	}
+}
+
 func TestKubeconfigsOfNobody(t *testing.T) {
 	for name, text := range map[string]string{
 		"none":        `{"kubeconfigs":[]}`,
