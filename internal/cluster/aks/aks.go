@@ -113,8 +113,12 @@ func (f *Finder) Find(ctx context.Context) (*cluster.Access, error) {
 	switch {
 	case err == nil:
 		return access, nil
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, fault.Wrap(fault.Interrupted, f.op(), ctx.Err())
+	case ctx.Err() != nil:
+		// There was no time to find out whether there is a way.
+		return nil, f.fault(fmt.Errorf("the API server %s does not answer: it took too long: %w", access.Server, ctx.Err())).
+			WithHint("check the network and the proxy between here and the cluster, then run the command again")
 	case !m.Properties.API.Private:
 		return nil, f.fault(&cluster.Restricted{Server: access.Server, Ranges: m.Properties.API.Ranges, Err: err}).
 			WithHint("run within these addresses, or let this one in: az aks update --subscription %s --resource-group %s --name %s --api-server-authorized-ip-ranges RANGES; "+

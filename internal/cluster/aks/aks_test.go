@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -257,6 +258,51 @@ func TestNotSignedIn(t *testing.T) {
 	cancel()
 	if _, err := newWorld(t, nil).finder(t).Find(ctx); !fault.Is(err, fault.Interrupted) {
 		t.Errorf("an interruption is %v", err)
+	}
+}
+
+// TestOutOfTime: a time that is over is no interruption, and says who did not answer.
+func TestOutOfTime(t *testing.T) {
+	for name, atManager := range map[string]bool{"Azure Resource Manager does not answer: it took too long": true, "does not answer: it took too long": false} {
+		t.Run(name, func(t *testing.T) {
+			for want, err := range map[fault.Kind]error{fault.Interrupted: context.Canceled, fault.Unreachable: context.DeadlineExceeded} {
+				ctx := &ending{Context: t.Context(), done: make(chan struct{}), err: err}
+				end := func(_ http.ResponseWriter, r *http.Request) {
+					ctx.end()
+					<-r.Context().Done()
+				}
+				w := newWorld(t, end)
+				w.options.ReachTime = time.Minute
+				w.Set(func(c *arm.Cluster) { c.Private = true })
+				if atManager {
+					w.Fault(func(*http.Request) http.HandlerFunc { return end })
+				}
+				_, err := w.finder(t).Find(ctx)
+				if !fault.Is(err, want) || want == fault.Unreachable && (!strings.Contains(err.Error(), name) || fault.HintOf(err) == "") {
+					t.Errorf("it gave %v (%s), hint %q", err, fault.KindOf(err), fault.HintOf(err))
+				}
+			}
+		})
+	}
+}
+
+// ending is a context that ends when it is told to.
+type ending struct {
+	context.Context
+	once sync.Once
+	done chan struct{}
+	err  error
+}
+
+func (e *ending) end()                  { e.once.Do(func() { close(e.done) }) }
+func (e *ending) Done() <-chan struct{} { return e.done }
+
+func (e *ending) Err() error {
+	select {
+	case <-e.done:
+		return e.err
+	default:
+		return nil
 	}
 }
 

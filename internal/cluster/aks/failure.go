@@ -30,10 +30,12 @@ func (m *manager) unanswered(ctx context.Context, err error, again bool) error {
 	var noToken *unknown
 	var noAnswer *lost
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return fault.Wrap(fault.Interrupted, "AKS cluster "+m.spec.Name, ctx.Err())
 	case errors.As(err, &noToken):
 		return noToken.said("AKS cluster "+m.spec.Name, "Azure Resource Manager", "sign in to Azure, for example with az login, or give the run a federated or managed identity")
+	case ctx.Err() != nil:
+		err, again = fmt.Errorf("it took too long: %w", ctx.Err()), false
 	case errors.As(err, &noAnswer):
 		err = noAnswer.err
 	case errors.Is(err, context.DeadlineExceeded):
