@@ -245,6 +245,53 @@ func TestTokensAreRenewedBeforeTheyEnd(t *testing.T) {
 	}
 }
 
+// TestARenewalThatTakesTooLong: where the time of whoever asks is over, a token that still holds is used, also by who waits for another.
+func TestARenewalThatTakesTooLong(t *testing.T) {
+	b := newBed(t).named().set("AZURE_CLIENT_SECRET", secret)
+	b.Life = 4 * time.Minute
+	chain := b.chain()
+	first, err := chain.Token(t.Context(), b.scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ahead = 3 * time.Minute
+	begun, over := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.Fault = func(*http.Request) http.HandlerFunc {
+		once.Do(func() { close(begun) })
+		<-over
+		return nil
+	}
+	defer close(over)
+	late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	canceled, interrupt := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := chain.Token(canceled, b.scope)
+		done <- err
+	}()
+	<-begun
+	if token, err := chain.Token(late, b.scope); err != nil || token.Reveal() != first.Reveal() {
+		t.Errorf("the one who waits got %v", err)
+	}
+	interrupt()
+	if err := <-done; !fault.Is(err, fault.Interrupted) {
+		t.Errorf("the one who was interrupted got %v", err)
+	}
+	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if token, err := chain.Token(late, b.scope); err != nil || token.Reveal() != first.Reveal() {
+		t.Errorf("the one who renews got %v", err)
+	}
+	b.ahead = 5 * time.Minute
+	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := chain.Token(late, b.scope); !fault.Is(err, fault.Unreachable) {
+		t.Errorf("after its end it gave %v", err)
+	}
+}
+
 // TestAMachineThatGoesQuiet: whether a machine has an identity is asked once. One that is lost later is a failure, and no token without text.
 func TestAMachineThatGoesQuiet(t *testing.T) {
 	b := newBed(t).machine(another)

@@ -251,6 +251,40 @@ func TestAnExchangeIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestAnExchangeThatTakesTooLong: where the time of whoever asks is over, a refresh token that still holds is used.
+func TestAnExchangeThatTakesTooLong(t *testing.T) {
+	var exchanges, ahead atomic.Int64
+	server, _, source := azureRegistry(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/oauth2/exchange" && exchanges.Add(1) > 1 {
+				_, _ = io.Copy(io.Discard, r.Body)
+				<-r.Context().Done()
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	o := asIdentity(source)
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	r := oci.New(o)
+	_, first, err := r.Credentials(t.Context(), server.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead.Store(int64(2*time.Hour + 56*time.Minute))
+	late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for range 2 { // by who exchanges, and by who has no time to
+		if _, secret, err := r.Credentials(late, server.Host); err != nil || secret != first {
+			t.Errorf("a builder was given %v", err)
+		}
+	}
+	ahead.Store(int64(4 * time.Hour))
+	if _, secret, err := r.Credentials(late, server.Host); err == nil || secret != "" {
+		t.Error("it was given after its end")
+	}
+}
+
 func TestAnExchangeIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	server, _, source := azureRegistry(t, func(next http.Handler) http.Handler {
