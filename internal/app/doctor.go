@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/doctor"
 	"github.com/sluice-dev/sluice/internal/fault"
 	signin "github.com/sluice-dev/sluice/internal/identity"
+	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
@@ -92,10 +93,16 @@ func (a *App) signIn(facts doctor.Facts, env v1alpha1.Environment) *doctor.SignI
 	if env.Variables != nil && env.Variables.KeyVault != "" && facts.Store != nil {
 		need(facts.Store.Name, facts.Store.Err)
 	}
+	somebody := slices.ContainsFunc(found.Attempts, signin.Attempt.Worked)
 	for _, r := range facts.Repositories {
+		if r.Account != oci.ThisRun || r.Read == nil && !somebody {
+			continue // it lets anybody read, or others in
+		}
 		host, _, _ := strings.Cut(r.Name, "/")
-		if strings.HasSuffix(host, ".azurecr.io") {
-			need("the registry "+host, r.Read)
+		need("the registry "+host, r.Read)
+		if found.Err == nil && !somebody && len(found.Attempts) > 0 {
+			// It was asked as nobody then, so that its refusal is what is known.
+			found.Err = r.Read
 		}
 	}
 	if len(found.For) == 0 || len(found.Attempts) == 0 && found.Err == nil {

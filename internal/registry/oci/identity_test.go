@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,6 +159,36 @@ func TestOrderOfCredentials(t *testing.T) {
 	}
 	if user, secret, err := oci.New(o).Credentials(t.Context(), server.Host); user+secret != "" || err != nil {
 		t.Errorf("a builder was given %s, %v", user, err)
+	}
+}
+
+// TestAccount: whose credentials are shown is told without asking anybody for them.
+func TestAccount(t *testing.T) {
+	source := &identitytest.Fake{Err: fault.New(fault.Unreachable, "sign in to Azure", "no way led to a token")}
+	o := asIdentity(source)
+	o.Azure, o.Keychain = nil, authn.DefaultKeychain
+	r := oci.New(o)
+	docker(t, "mine.azurecr.io", "robot", "s3cret", "")
+	for name, want := range map[string]string{
+		"acme.azurecr.io/shop/app": oci.ThisRun, "acme.azurecr.cn/app": oci.ThisRun, "acme.azurecr.us/app": oci.ThisRun,
+		"mine.azurecr.io/app": "robot", "registry.example.com/app": "",
+	} {
+		if who, err := r.Account(t.Context(), name); err != nil || who != want {
+			t.Errorf("%s is asked as %q, %v", name, who, err)
+		}
+	}
+	if len(source.Asked()) > 0 {
+		t.Errorf("it asked for %v", source.Asked())
+	}
+	docker(t, "mine.azurecr.io", distribution.AzureUser, "", "r3fresh")
+	if who, err := r.Account(t.Context(), "mine.azurecr.io/app"); err != nil || who != "the owner of a token" {
+		t.Errorf("with a token it is asked as %q, %v", who, err)
+	}
+	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if who, err := r.Account(t.Context(), "mine.azurecr.io/app"); !fault.Is(err, fault.Unreachable) || !strings.Contains(fault.HintOf(err), "config.json") {
+		t.Errorf("with a file that cannot be read it gave %q, %v, hint %q", who, err, fault.HintOf(err))
 	}
 }
 
