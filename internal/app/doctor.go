@@ -61,7 +61,9 @@ func (a *App) diagnose(ctx context.Context, req DiagnoseRequest, name string, ke
 	wait.Go(func() {
 		facts.Cluster = a.diagnoseCluster(ctx, req, name, env)
 		if inside && len(taken) > 0 {
-			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
+			l := facts.Cluster.Login
+			blocked := l == nil || l.Trouble != "" && l.Trouble != doctor.NotAsked
+			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), blocked)
 		}
 	})
 	wait.Go(func() { facts.Repositories = a.diagnoseRepositories(ctx, req, env, kept) })

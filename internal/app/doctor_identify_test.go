@@ -10,6 +10,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	port "github.com/sluice-dev/sluice/internal/cluster"
+	"github.com/sluice-dev/sluice/internal/doctor"
 	"github.com/sluice-dev/sluice/internal/fault"
 )
 
@@ -47,5 +50,30 @@ func TestAClusterThatDoesNotSayWhoItIs(t *testing.T) {
 		if way.patience < time.Minute {
 			t.Errorf("its answer is waited for %s", way.patience)
 		}
+	}
+}
+
+// old is a cluster that answers, but has no way to say for whom it takes a request.
+type old struct{}
+
+func (old) RoundTrip(r *http.Request) (*http.Response, error) {
+	status, body := http.StatusNotFound, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`
+	if r.URL.Path == "/version" {
+		status, body = http.StatusOK, `{"gitVersion":"v1.27.0"}`
+	}
+	return &http.Response{StatusCode: status, Request: r, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+}
+
+// TestAStoreInAClusterThatDoesNotSayWhoAsks is looked at: only what cannot be reached is not.
+func TestAStoreInAClusterThatDoesNotSayWhoAsks(t *testing.T) {
+	a, spec := New(Options{LookupEnv: func(string) (string, bool) { return "", false }}), inAzure()
+	a.seek(*spec.AKS).access = &port.Access{Server: "https://a.invalid", Transport: old{}}
+	file := projectOf(v1alpha1.Environment{Cluster: spec, Variables: &v1alpha1.VariableStore{Kubernetes: &v1alpha1.SecretStore{}}})
+	all, err := a.Diagnose(t.Context(), DiagnoseRequest{File: file, Services: []string{"app"}, Environments: []string{"prod"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if login := all[0].Cluster.Login; login == nil || login.Trouble != doctor.NotAsked || all[0].Store == nil || all[0].Store.Blocked {
+		t.Errorf("the login is %+v, the store %+v", login, all[0].Store)
 	}
 }
