@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"k8s.io/client-go/rest"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -82,7 +80,7 @@ func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS
 	if s.access != nil {
 		return s.access, nil
 	}
-	finder, err := aks.New(spec, aks.Options{Credential: overheard{a.azure, a.o.Secrets}, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
+	finder, err := aks.New(spec, aks.Options{Credential: a.azure, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
 	if err != nil {
 		return nil, err
 	}
@@ -101,19 +99,6 @@ func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS
 	}
 	s.access = access
 	return access, nil
-}
-
-// overheard makes known as what to mask all tokens that somebody gives.
-type overheard struct {
-	next    azcore.TokenCredential
-	secrets *variables.Masker
-}
-
-// GetToken implements azcore.TokenCredential.
-func (o overheard) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	token, err := o.next.GetToken(ctx, options)
-	o.secrets.Add(token.Token)
-	return token, err
 }
 
 // restOf is an access for a client of Kubernetes. What opens the cluster is made known as what to mask.

@@ -58,6 +58,11 @@ func TestAKSSignsInBeforeItConnects(t *testing.T) {
 	if n, asked := len(directory.Given()), len(manager.Requests()); n != 2 || asked != 2 {
 		t.Errorf("%d tokens were given, and Azure asked %d times", n, asked)
 	}
+	for _, token := range directory.Given() {
+		if !a.o.Secrets.Holds(token) {
+			t.Error("a token is not known as a secret")
+		}
+	}
 	a, directory, _ = inOneAzure(t)
 	directory.Fault = func(r *http.Request) http.HandlerFunc {
 		if r.ParseForm() == nil && strings.HasPrefix(r.PostForm.Get("scope"), arm.ServerApplication) {

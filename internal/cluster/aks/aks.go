@@ -35,7 +35,8 @@ const (
 
 // Options are what a Finder needs besides the name of its cluster.
 type Options struct {
-	// Credential is who signs in, to Azure Resource Manager and to the cluster.
+	// Credential is who signs in, to Azure Resource Manager and to the cluster. It is asked for every request to the cluster, so that it keeps
+	// a token, replaces it early enough for a request that is under way, and makes it known as a secret.
 	Credential azcore.TokenCredential
 	// Cloud says where Azure Resource Manager is. Default: the public cloud.
 	Cloud cloud.Configuration
@@ -168,7 +169,7 @@ func (f *Finder) credentials(ctx context.Context, m *managed) (*cluster.Access, 
 	access := &cluster.Access{Name: f.spec.ID(), Server: config.server, CA: config.ca}
 	switch {
 	case m.Properties.AAD != nil:
-		access.Token = (&tokens{credential: f.o.Credential, clock: f.o.Clock, fail: f.noToken}).token
+		access.Token = tokens{f.o.Credential, f.noToken}.token
 	case len(config.certificate) > 0 && len(config.key) > 0:
 		access.Certificate, access.Key = config.certificate, config.key
 	case config.token != "":
