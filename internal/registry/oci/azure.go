@@ -212,6 +212,8 @@ func (a *azure) post(ctx context.Context, host string, form url.Values) (identit
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
 		return identity.Token{}, fault.New(fault.Unreachable, op, "it does not know the identity: it answered %s", response.Status).
 			WithHint("grant it a role there, and see that it is of the registry's tenant")
+	case response.StatusCode == http.StatusTooManyRequests, response.StatusCode >= http.StatusInternalServerError:
+		return identity.Token{}, fault.New(fault.Unreachable, op, "it answered %s, and gave no token", response.Status).WithHint("run the command again: nothing was changed")
 	case response.StatusCode != http.StatusOK || err != nil || answer.Token == "":
 		return identity.Token{}, fault.New(fault.Unreachable, op, "it answered %s, and gave no token", response.Status).
 			WithHint("see that %s is a registry of Azure: az acr show --name %s --query loginServer", host, registryName(host))

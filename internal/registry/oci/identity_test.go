@@ -206,7 +206,8 @@ func TestRefusedIdentities(t *testing.T) {
 		"no exchange":  {nil, proxy.Answer(404, "very secret"), "it answered 404 Not Found, and gave no token", "az acr show --name 127"},
 		"a page":       {nil, proxy.Answer(200, "<html>very secret"), "it answered 200 OK, and gave no token", "az acr show"},
 		"elsewhere":    {nil, proxy.Answer(302, "", "Location", "/v2/"), "it answered 302 Found, and gave no token", "az acr show"},
-		"unavailable":  {nil, proxy.Answer(503, "very secret"), "it answered 503 Service Unavailable, and gave no token", "az acr show"},
+		"unavailable":  {nil, proxy.Answer(503, "very secret"), "it answered 503 Service Unavailable, and gave no token", "run the command again"},
+		"throttled":    {nil, proxy.Answer(429, "very secret"), "it answered 429 Too Many Requests, and gave no token", "run the command again"},
 		"broken lines": {nil, proxy.Reset, "exchange the token of Entra ID for one of 127.0.0.1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
