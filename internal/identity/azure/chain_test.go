@@ -321,6 +321,27 @@ func TestAMachineThatGoesQuiet(t *testing.T) {
 	}
 }
 
+// patient is a service that counts who would wait for it without an end.
+type patient struct{ asked, endless int }
+
+func (p *patient) Do(r *http.Request) (*http.Response, error) {
+	p.asked++
+	if _, bounded := r.Context().Deadline(); !bounded {
+		p.endless++
+	}
+	return nil, errors.New("nobody is there")
+}
+
+func TestAMachineIsNotWaitedForWithoutAnEnd(t *testing.T) {
+	b, service := newBed(t), &patient{}
+	t.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token")
+	t.Setenv("IDENTITY_HEADER", "header")
+	chain := azure.New(azure.Options{LookupEnv: b.lookup, Metadata: service, Retry: policy.RetryOptions{MaxRetries: -1}})
+	if _, err := chain.Token(t.Context(), b.scope); err == nil || service.asked == 0 || service.endless > 0 {
+		t.Errorf("%d of %d requests have no end; it gave %v", service.endless, service.asked, err)
+	}
+}
+
 func TestWhatFailedIsNotAskedEachTime(t *testing.T) {
 	b := newBed(t).named().set("AZURE_CLIENT_SECRET", "wrong")
 	chain := b.chain()
