@@ -152,14 +152,26 @@ func (c *Chain) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azc
 	return c.keep(q, o, token, err)
 }
 
-// late is for whoever may wait no longer: a token that still holds, which was only to be replaced early. Who was interrupted needs none.
+// late is for whoever may wait no longer: a token that still holds, which was only to be replaced early. Others do not wait as long for the
+// same at once. Who was interrupted needs none.
 func (c *Chain) late(ctx context.Context, q question, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	now := c.o.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if before := c.tokens[q]; errors.Is(ctx.Err(), context.DeadlineExceeded) && before.holds(o, c.o.Now()) {
-		return before.token, nil
+	before := c.tokens[q]
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || !before.holds(o, now) {
+		return azcore.AccessToken{}, c.over(ctx)
 	}
-	return azcore.AccessToken{}, c.over(ctx)
+	if !now.Before(before.again) {
+		c.tokens[q] = before.later(now)
+	}
+	return before.token, nil
+}
+
+// later puts off that a token is replaced, until its end at most.
+func (a answer) later(now time.Time) answer {
+	a.again = now.Add(min(pause, a.token.ExpiresOn.Sub(now)))
+	return a
 }
 
 // holds says that a token was given which may still be used.
@@ -190,7 +202,7 @@ func (c *Chain) keep(q question, o policy.TokenRequestOptions, token azcore.Acce
 	defer c.mu.Unlock()
 	before := c.tokens[q]
 	if err != nil && before.holds(o, now) {
-		c.tokens[q] = answer{token: before.token, again: now.Add(min(pause, before.token.ExpiresOn.Sub(now)))}
+		c.tokens[q] = before.later(now)
 		return before.token, nil
 	}
 	a := answer{token: token, err: err, again: now.Add(pause)}

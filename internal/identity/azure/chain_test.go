@@ -279,10 +279,14 @@ func TestARenewalThatTakesTooLong(t *testing.T) {
 	if err := <-done; !fault.Is(err, fault.Interrupted) {
 		t.Errorf("the one who was interrupted got %v", err)
 	}
+	b.ahead += 31 * time.Second
 	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if token, err := chain.Token(late, b.scope); err != nil || token.Reveal() != first.Reveal() {
 		t.Errorf("the one who renews got %v", err)
+	}
+	if token, err := chain.Token(t.Context(), b.scope); err != nil || token.Reveal() != first.Reveal() {
+		t.Errorf("the one after it waits for the same, and got %v", err)
 	}
 	b.ahead = 5 * time.Minute
 	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)

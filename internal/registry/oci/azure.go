@@ -85,22 +85,31 @@ func (e *exchanged) holds(now time.Time) bool {
 	return e.err == nil && now.Before(e.loan.token.Expires)
 }
 
-// late is for whoever may wait no longer: a token that still holds, which was only to be replaced early. Who was interrupted needs none.
+// late is for whoever may wait no longer: a token that still holds, which was only to be replaced early. Others do not wait as long for the
+// same at once. Who was interrupted needs none.
 func (e *exchanged) late(ctx context.Context, now time.Time) (loan, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) && e.holds(now) {
-		return e.loan, nil
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || !e.holds(now) {
+		return loan{}, ctx.Err()
 	}
-	return loan{}, ctx.Err()
+	if !now.Before(e.again) {
+		e.putOff(now)
+	}
+	return e.loan, nil
+}
+
+// putOff lets a token be replaced later, at its end at most.
+func (e *exchanged) putOff(now time.Time) {
+	e.again = now.Add(min(failing, e.loan.token.Expires.Sub(now)))
 }
 
 func (e *exchanged) keep(now time.Time, next loan, err error) (loan, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch ends := e.loan.token.Expires; {
+	switch {
 	case err != nil && e.holds(now):
-		e.again = now.Add(min(failing, ends.Sub(now)))
+		e.putOff(now)
 	case err != nil:
 		e.loan, e.err, e.again = loan{}, err, now.Add(failing)
 	default:

@@ -307,11 +307,14 @@ func TestAnExchangeThatTakesTooLong(t *testing.T) {
 	ahead.Store(int64(2*time.Hour + 56*time.Minute))
 	late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	for range 2 { // by who exchanges, and by who has no time to
+	for range 2 { // by who exchanges, and by who comes after
 		if _, secret, err := r.Credentials(late, server.Host); err != nil || secret != first {
 			t.Errorf("a builder was given %v", err)
 		}
+		late = t.Context()
 	}
+	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
 	ahead.Store(int64(4 * time.Hour))
 	if _, secret, err := r.Credentials(late, server.Host); err == nil || secret != "" {
 		t.Error("it was given after its end")
