@@ -2,13 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"k8s.io/client-go/rest"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -26,27 +25,62 @@ const (
 	slowTerm = 5 * time.Minute
 )
 
-// way says how the API server of an environment's cluster is spoken to, and how long to rest at least between two looks at it.
-func (a *App) way(ctx context.Context, environment string, spec v1alpha1.Cluster) (*rest.Config, time.Duration, error) {
+// way is how the API server of an environment's cluster is spoken to.
+type way struct {
+	config *rest.Config
+	// interval is how long to rest at least between two looks at it; 0 where looking is fast.
+	interval time.Duration
+	// notices are what a person must know of it.
+	notices []string
+}
+
+// way finds it.
+func (a *App) way(ctx context.Context, environment string, spec v1alpha1.Cluster) (way, error) {
 	if spec.AKS == nil {
 		config, err := a.restConfig(ctx, environment, spec)
-		return config, 0, err
+		return way{config: config}, err
 	}
 	access, err := a.findAKS(ctx, environment, *spec.AKS)
 	if err != nil {
-		return nil, 0, fault.Wrap(fault.KindOf(err), "cluster of environment "+environment, err)
+		return way{}, fault.Wrap(fault.KindOf(err), "cluster of environment "+environment, err)
 	}
-	return restOf(access, a.o.Secrets), access.Interval, nil
+	return way{restOf(access, a.o.Secrets), access.Interval, access.Notices}, nil
+}
+
+// sought is a cluster in Azure that somebody needs.
+type sought struct {
+	// turn is taken by who asks Azure for it; a channel, so that nobody waits longer than its context.
+	turn chan struct{}
+	// access belongs to whose turn it is; nil as long as there is none.
+	access *port.Access
+}
+
+func (a *App) seek(spec v1alpha1.AKS) *sought {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.found[spec] == nil {
+		a.found[spec] = &sought{turn: make(chan struct{}, 1)}
+	}
+	return a.found[spec]
 }
 
 // findAKS asks Azure once for each cluster, and says what a person must know of the way to it.
 func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS) (*port.Access, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if access, ok := a.found[spec]; ok {
-		return access, nil
+	s := a.seek(spec)
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err()
+		}
+		return nil, fault.New(fault.Unreachable, "AKS cluster "+spec.Name, "another part of this run still asks Azure for it: %w", ctx.Err()).
+			WithHint("check the network and the proxy between here and Azure, then run the command again")
 	}
-	finder, err := aks.New(spec, aks.Options{Credential: overheard{a.azure, a.o.Secrets}, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
+	if s.access != nil {
+		return s.access, nil
+	}
+	finder, err := aks.New(spec, aks.Options{Credential: a.azure, Cloud: a.resourceManager(), Clock: clock{now: a.o.Now}})
 	if err != nil {
 		return nil, err
 	}
@@ -54,24 +88,17 @@ func (a *App) findAKS(ctx context.Context, environment string, spec v1alpha1.AKS
 	if err != nil {
 		return nil, err
 	}
+	if access.Token != nil {
+		// Signing in has a time of its own: the API server has to answer within seconds.
+		if _, _, err := access.Token(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, notice := range access.Notices {
 		a.o.Log(fmt.Sprintf("warning: cluster of environment %s: %s", environment, notice))
 	}
-	a.found[spec] = access
+	s.access = access
 	return access, nil
-}
-
-// overheard makes known as what to mask all tokens that somebody gives.
-type overheard struct {
-	next    azcore.TokenCredential
-	secrets *variables.Masker
-}
-
-// GetToken implements azcore.TokenCredential.
-func (o overheard) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	token, err := o.next.GetToken(ctx, options)
-	o.secrets.Add(token.Token)
-	return token, err
 }
 
 // restOf is an access for a client of Kubernetes. What opens the cluster is made known as what to mask.

@@ -33,7 +33,7 @@ func TestAKSToken(t *testing.T) {
 	token, failure := "first-token-0123456789", error(nil)
 	secrets := &variables.Masker{}
 	a, spec := New(Options{Secrets: secrets}), inAzure()
-	a.found[*spec.AKS] = &port.Access{Name: spec.AKS.ID(), Server: server.URL, Token: func(context.Context) (string, time.Time, error) {
+	a.seek(*spec.AKS).access = &port.Access{Name: spec.AKS.ID(), Server: server.URL, Token: func(context.Context) (string, time.Time, error) {
 		return token, time.Time{}, failure
 	}}
 	for _, token = range []string{token, "second-token-0123456789"} {
@@ -67,7 +67,7 @@ func (c *carrying) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAKSCarried(t *testing.T) {
 	way := &carrying{}
 	a, spec := New(Options{}), inAzure()
-	a.found[*spec.AKS] = &port.Access{Server: "https://a.invalid", Transport: way, Interval: time.Second}
+	a.seek(*spec.AKS).access = &port.Access{Server: "https://a.invalid", Transport: way, Interval: time.Second}
 	_, err := a.connect(t.Context(), "prod", spec)
 	if !fault.Is(err, fault.Unreachable) || fault.HintOf(err) != "make room" || !strings.Contains(err.Error(), "environment prod") {
 		t.Errorf("it failed with %v, %q", err, fault.HintOf(err))

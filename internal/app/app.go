@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	port "github.com/sluice-dev/sluice/internal/cluster"
 	"github.com/sluice-dev/sluice/internal/identity/azure"
 	"github.com/sluice-dev/sluice/internal/identity/pipeline"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
@@ -65,8 +64,8 @@ type App struct {
 	mu     sync.Mutex
 	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
 	loaded map[string]*v1alpha1.Release
-	// found are the ways to clusters in Azure.
-	found map[v1alpha1.AKS]*port.Access
+	// found are the clusters in Azure, each with the way to it once that is known.
+	found map[v1alpha1.AKS]*sought
 }
 
 // New fills in the defaults; it opens nothing.
@@ -83,7 +82,7 @@ func New(o Options) *App {
 	if o.Parallel < 1 {
 		o.Parallel = runtime.GOMAXPROCS(0)
 	}
-	a := &App{o: o, places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}, found: map[v1alpha1.AKS]*port.Access{}}
+	a := &App{o: o, places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}, found: map[v1alpha1.AKS]*sought{}}
 	a.pipeline = pipeline.New(pipeline.Options{LookupEnv: o.LookupEnv, Clock: clock{now: o.Now}, Learn: o.Secrets.Add})
 	a.azure = azure.New(azure.Options{LookupEnv: o.LookupEnv, Pipeline: a.pipeline, Learn: o.Secrets.Add, Now: o.Now})
 	a.oci = oci.New(oci.Options{Secrets: o.Secrets, Identity: a.azure, Now: o.Now})

@@ -44,10 +44,11 @@ type cluster struct {
 
 // connect opens the cluster that an environment names, never the current context, and asks who it is.
 func (a *App) connect(ctx context.Context, environment string, spec v1alpha1.Cluster) (*cluster, error) {
-	config, interval, err := a.way(ctx, environment, spec)
+	to, err := a.way(ctx, environment, spec)
 	if err != nil {
 		return nil, err
 	}
+	config := to.config
 	a.keepCredentials(config)
 	config.QPS, config.Burst = qps, burst
 	config.UserAgent = "sluice"
@@ -56,7 +57,7 @@ func (a *App) connect(ctx context.Context, environment string, spec v1alpha1.Clu
 	if err != nil {
 		return nil, fault.New(fault.Usage, "connect to the cluster of environment "+environment, "%w", err)
 	}
-	c := &cluster{config: config, client: client, interval: interval, identity: identity{server: normalURL(config.Host)}}
+	c := &cluster{config: config, client: client, interval: to.interval, identity: identity{server: normalURL(config.Host)}}
 	c.uid, err = c.reach(ctx)
 	if err != nil {
 		return nil, c.unreachable(ctx, environment, spec, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/doctor"
 	"github.com/sluice-dev/sluice/internal/fault"
 	signin "github.com/sluice-dev/sluice/internal/identity"
+	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
@@ -61,7 +62,9 @@ func (a *App) diagnose(ctx context.Context, req DiagnoseRequest, name string, ke
 	wait.Go(func() {
 		facts.Cluster = a.diagnoseCluster(ctx, req, name, env)
 		if inside && len(taken) > 0 {
-			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), req.File.Project.Hidden(), facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
+			l := facts.Cluster.Login
+			blocked := l == nil || l.Trouble != "" && l.Trouble != doctor.NotAsked
+			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), req.File.Project.Hidden(), blocked)
 		}
 	})
 	wait.Go(func() { facts.Repositories = a.diagnoseRepositories(ctx, req, env, kept) })
@@ -95,10 +98,16 @@ func (a *App) signIn(facts doctor.Facts, env v1alpha1.Environment) *doctor.SignI
 	if env.Variables != nil && env.Variables.KeyVault != "" && facts.Store != nil {
 		need(facts.Store.Name, facts.Store.Err)
 	}
+	somebody := slices.ContainsFunc(found.Attempts, signin.Attempt.Worked)
 	for _, r := range facts.Repositories {
+		if r.Account != oci.ThisRun || r.Read == nil && !somebody {
+			continue // it lets anybody read, or others in
+		}
 		host, _, _ := strings.Cut(r.Name, "/")
-		if strings.HasSuffix(host, ".azurecr.io") {
-			need("the registry "+host, r.Read)
+		need("the registry "+host, r.Read)
+		if found.Err == nil && !somebody && len(found.Attempts) > 0 {
+			// It was asked as nobody then, so that its refusal is what is known.
+			found.Err = r.Read
 		}
 	}
 	if len(found.For) == 0 || len(found.Attempts) == 0 && found.Err == nil {

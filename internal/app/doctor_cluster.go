@@ -32,6 +32,8 @@ type examiner struct {
 	spec        v1alpha1.Cluster
 	config      *rest.Config
 	client      kubernetes.Interface
+	// interval is how long to rest at least between two looks at it; 0 where looking is fast.
+	interval time.Duration
 	// limit is how long one question may take.
 	limit time.Duration
 }
@@ -63,29 +65,19 @@ func (a *App) diagnoseCluster(ctx context.Context, req DiagnoseRequest, environm
 
 // settle finds the address of the cluster and what opens it.
 func (e *examiner) settle(ctx context.Context, c *doctor.Cluster) error {
-	type found struct {
-		config   *rest.Config
-		interval time.Duration
-	}
-	way, err := bounded(ctx, e.App, "the settings of "+c.Way, checkTimeout, func(ctx context.Context) (found, error) {
-		config, interval, err := e.way(ctx, e.environment, e.spec)
-		return found{config, interval}, err
+	to, err := bounded(ctx, e.App, "the settings of "+c.Way, checkTimeout, func(ctx context.Context) (way, error) {
+		return e.way(ctx, e.environment, e.spec)
 	})
 	if err != nil {
 		return err
 	}
-	e.config = way.config
-	if way.interval > 0 {
+	e.config, e.interval = to.config, to.interval
+	if to.interval > 0 {
 		e.limit = slowReach
 	}
 	c.Server, c.Origin, c.Credential = e.config.Host, e.origin(ctx, e.spec), credentialOf(e.config)
 	if e.spec.AKS != nil {
-		c.Credential = nil
-		e.mu.Lock()
-		if access := e.found[*e.spec.AKS]; access != nil {
-			c.Notices = access.Notices
-		}
-		e.mu.Unlock()
+		c.Credential, c.Notices = nil, to.notices
 	}
 	e.keepCredentials(e.config)
 	e.config.QPS, e.config.Burst, e.config.UserAgent, e.config.WarningHandler = qps, burst, "sluice", rest.NoWarnings{}
@@ -261,16 +253,23 @@ func said(err error) string {
 	return err.Error()
 }
 
-// identify finds out which cluster this is, as a deployment does before it writes.
+// identify finds out which cluster this is, as a deployment does before it writes. Without an answer nothing is compared with a pin: a
+// cluster that was not recognised is no other one.
 func (e *examiner) identify(ctx context.Context, namespace string) *doctor.Identity {
 	here := identity{server: normalURL(e.config.Host)}
 	uid, err := bounded(ctx, e.App, "which cluster this is", e.limit, func(ctx context.Context) (string, error) {
-		return (&cluster{client: e.client}).reach(ctx)
+		return (&cluster{client: e.client, interval: e.interval}).reach(ctx)
 	})
-	if err == nil {
-		here.uid = uid
+	found := &doctor.Identity{Name: here.server, Named: e.spec.Identity}
+	if err != nil {
+		if strings.Contains(e.spec.Identity, "://") {
+			found.Mismatch = here.verify(e.environment, e.spec)
+		}
+		found.PinError = fault.Wrap(fault.Unreachable, "identity of the cluster of environment "+e.environment, apiError("", "read namespace "+metav1.NamespaceSystem, err))
+		return found
 	}
-	found := &doctor.Identity{Name: here.name(), Readable: here.uid != "", Named: e.spec.Identity, Mismatch: here.verify(e.environment, e.spec)}
+	here.uid = uid
+	found.Name, found.Readable, found.Mismatch = here.name(), here.uid != "", here.verify(e.environment, e.spec)
 	found.Pinned, found.PinError = bounded(ctx, e.App, "the pin of namespace "+namespace, e.limit, func(ctx context.Context) (bool, error) {
 		return here.pinned(ctx, e.client, e.environment, namespace)
 	})

@@ -95,7 +95,7 @@ func TestDiagnoseAFederationThatIsNotTrusted(t *testing.T) {
 // TestDiagnoseACarriedCluster has no network to look at: something else carries the requests.
 func TestDiagnoseACarriedCluster(t *testing.T) {
 	a, spec := New(Options{Now: time.Now, LookupEnv: func(string) (string, bool) { return "", false }}), inAzure()
-	a.found[*spec.AKS] = &port.Access{Server: "https://a.invalid", Transport: &carrying{}, Interval: time.Second, Notices: []string{"requests go through run-command"}}
+	a.seek(*spec.AKS).access = &port.Access{Server: "https://a.invalid", Transport: &carrying{}, Interval: time.Second, Notices: []string{"requests go through run-command"}}
 	all, err := a.Diagnose(t.Context(), DiagnoseRequest{File: projectOf(v1alpha1.Environment{Cluster: spec}), Services: []string{"app"}, Environments: []string{"prod"}})
 	if err != nil {
 		t.Fatal(err)

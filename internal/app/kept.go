@@ -17,11 +17,13 @@ func (s *supply) Observe(ctx context.Context, scope deploy.Scope) (deploy.Observ
 	return s.releaser.Observe(ctx, scope)
 }
 
-// learn makes the contents of the service's Secrets known, once.
+// learn makes the contents of the service's Secrets known, once; those who come while it asks, ask as well: nobody waits for another's
+// request, and masking twice is the same.
 func (s *supply) learn(ctx context.Context, scope deploy.Scope) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.learned {
+	learned := s.learned
+	s.mu.Unlock()
+	if learned {
 		return nil
 	}
 	kept, err := s.keeper.Kept(ctx, placeOf(scope))
@@ -31,6 +33,8 @@ func (s *supply) learn(ctx context.Context, scope deploy.Scope) error {
 	for _, value := range kept {
 		s.secrets.Add(value.Reveal())
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.learned = true
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 func (r *requests) Observe(context.Context, deploy.Scope) (deploy.Observation, error) {
@@ -41,5 +42,30 @@ func TestSecretsThatCannotBeRead(t *testing.T) {
 	s.shelf.broken = fault.New(fault.Unreachable, "list Secrets", "forbidden")
 	if _, err := s.supply.Observe(t.Context(), deploy.Scope{}); err != nil || s.requests.observed != 1 {
 		t.Error(err)
+	}
+}
+
+// during is a shelf that takes its time.
+type during struct {
+	*shelf
+	ask func()
+}
+
+func (d during) Kept(ctx context.Context, place variables.Place) ([]variables.Value, error) {
+	d.ask()
+	return d.shelf.Kept(ctx, place)
+}
+
+// TestNobodyWaitsForWhatPodsKnow: nothing else that needs what this run has read waits for the answer of an API server.
+func TestNobodyWaitsForWhatPodsKnow(t *testing.T) {
+	s := newSupply(t)
+	s.supply.keeper = during{s.shelf, func() {
+		if !s.supply.mu.TryLock() {
+			t.Fatal("everybody waits for the API server")
+		}
+		s.supply.mu.Unlock()
+	}}
+	if _, err := s.supply.Observe(t.Context(), deploy.Scope{Namespace: "shop", Service: "web", Environment: "prod"}); err != nil || s.shelf.asked != 1 {
+		t.Errorf("%v after %d questions", err, s.shelf.asked)
 	}
 }

@@ -33,7 +33,7 @@ func (a *App) vault(settings v1alpha1.VaultStore, read reader) (variables.Store,
 	store, err := vault.New(settings, vault.Options{
 		Pipeline: a.pipeline, Learn: a.o.Secrets.Add, Clock: clock{now: a.o.Now},
 		Getenv: func(name string) string {
-			text, _ := a.o.LookupEnv(name)
+			text, _ := a.lookup(name)
 			return text
 		},
 		ReadFile: func(path string) ([]byte, error) {

@@ -159,7 +159,7 @@ func (s *Server) Environment() []string {
 		s.t.Fatal(err)
 	}
 	return []string{
-		"ARM_ENDPOINT=" + s.HTTP.URL, "SSL_CERT_FILE=" + file, "AZURE_TOKEN_CREDENTIALS=ManagedIdentityCredential",
+		"ARM_ENDPOINT=" + s.HTTP.URL, "SSL_CERT_FILE=" + file,
 		"IDENTITY_ENDPOINT=" + s.HTTP.URL + "/msi/token", "IDENTITY_HEADER=" + identityHeader,
 	}
 }

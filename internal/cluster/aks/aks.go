@@ -35,7 +35,8 @@ const (
 
 // Options are what a Finder needs besides the name of its cluster.
 type Options struct {
-	// Credential is who signs in, to Azure Resource Manager and to the cluster.
+	// Credential is who signs in, to Azure Resource Manager and to the cluster. It is asked for every request to the cluster, so that it keeps
+	// a token, replaces it early enough for a request that is under way, and makes it known as a secret.
 	Credential azcore.TokenCredential
 	// Cloud says where Azure Resource Manager is. Default: the public cloud.
 	Cloud cloud.Configuration
@@ -113,8 +114,12 @@ func (f *Finder) Find(ctx context.Context) (*cluster.Access, error) {
 	switch {
 	case err == nil:
 		return access, nil
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, fault.Wrap(fault.Interrupted, f.op(), ctx.Err())
+	case ctx.Err() != nil:
+		// There was no time to find out whether there is a way.
+		return nil, f.fault(fmt.Errorf("the API server %s does not answer: it took too long: %w", access.Server, ctx.Err())).
+			WithHint("check the network and the proxy between here and the cluster, then run the command again")
 	case !m.Properties.API.Private:
 		return nil, f.fault(&cluster.Restricted{Server: access.Server, Ranges: m.Properties.API.Ranges, Err: err}).
 			WithHint("run within these addresses, or let this one in: az aks update --subscription %s --resource-group %s --name %s --api-server-authorized-ip-ranges RANGES; "+
@@ -164,7 +169,7 @@ func (f *Finder) credentials(ctx context.Context, m *managed) (*cluster.Access, 
 	access := &cluster.Access{Name: f.spec.ID(), Server: config.server, CA: config.ca}
 	switch {
 	case m.Properties.AAD != nil:
-		access.Token = (&tokens{credential: f.o.Credential, clock: f.o.Clock, fail: f.noToken}).token
+		access.Token = tokens{f.o.Credential, f.noToken}.token
 	case len(config.certificate) > 0 && len(config.key) > 0:
 		access.Certificate, access.Key = config.certificate, config.key
 	case config.token != "":
@@ -187,8 +192,7 @@ func (m *managed) hosts() []string {
 }
 
 func (f *Finder) noToken(err error) error {
-	return f.fault(fmt.Errorf("no token for the cluster: %w", err)).
-		WithHint("sign in as somebody of the cluster's directory, for example with az login, or give the run a federated or managed identity")
+	return (&unknown{err}).said(f.op(), "the cluster", "sign in as somebody of the cluster's directory, for example with az login, or give the run a federated or managed identity")
 }
 
 // reach asks the API server for anything at all, without credentials: every answer means that there is a way.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,27 +31,18 @@ func TestEntraCluster(t *testing.T) {
 	if text := fmt.Sprintf("%v %+v %#v", access, access, access); !strings.Contains(text, arm.ID+" at "+w.api.URL) || strings.Contains(text, "CERTIFICATE") {
 		t.Errorf("it prints as %s", text)
 	}
-	for _, step := range []struct {
-		pass time.Duration
-		asks int
-	}{{0, 1}, {54 * time.Minute, 1}, {2 * time.Minute, 2}} {
-		w.clock.pass(step.pass)
+	for asked := range 2 { // whoever signs in keeps it
 		token, expires, err := access.Token(t.Context())
-		if err != nil || token != clusterToken || expires.Sub(w.clock.Now()) < 5*time.Minute {
+		if err != nil || token != clusterToken || !expires.Equal(w.clock.Now().Add(time.Hour)) {
 			t.Errorf("token %q until %v at %v: %v", token, expires, w.clock.Now(), err)
 		}
-		if n := len(slices.DeleteFunc(slices.Clone(w.credential.asked), func(s string) bool { return !strings.HasPrefix(s, arm.ServerApplication) })); n != step.asks {
-			t.Errorf("%d tokens were asked for, and not %d", n, step.asks)
+		if n := len(slices.DeleteFunc(slices.Clone(w.credential.asked), func(s string) bool { return !strings.HasPrefix(s, arm.ServerApplication) })); n != asked+1 {
+			t.Errorf("%d tokens were asked for, and not %d", n, asked+1)
 		}
 	}
 	w.credential.scopeErr = errors.New("Entra ID is away")
-	w.clock.pass(56 * time.Minute)
-	if token, _, err := access.Token(t.Context()); err != nil || token != clusterToken {
-		t.Errorf("the old token still holds, and it gave %q, %v", token, err)
-	}
-	w.clock.pass(5 * time.Minute)
 	if token, _, err := access.Token(t.Context()); token != "" || !fault.Is(err, fault.Unreachable) || !strings.Contains(err.Error(), "Entra ID is away") {
-		t.Errorf("after its end it gave %q, %v", token, err)
+		t.Errorf("without one it gave %q, %v", token, err)
 	}
 }
 
@@ -257,6 +249,83 @@ func TestNotSignedIn(t *testing.T) {
 	cancel()
 	if _, err := newWorld(t, nil).finder(t).Find(ctx); !fault.Is(err, fault.Interrupted) {
 		t.Errorf("an interruption is %v", err)
+	}
+}
+
+// TestOutOfTime: a time that is over is no interruption, and says who did not answer.
+func TestOutOfTime(t *testing.T) {
+	for name, atManager := range map[string]bool{"Azure Resource Manager does not answer: it took too long": true, "does not answer: it took too long": false} {
+		t.Run(name, func(t *testing.T) {
+			for want, err := range map[fault.Kind]error{fault.Interrupted: context.Canceled, fault.Unreachable: context.DeadlineExceeded} {
+				ctx := &ending{Context: t.Context(), done: make(chan struct{}), err: err}
+				end := func(_ http.ResponseWriter, r *http.Request) {
+					ctx.end()
+					<-r.Context().Done()
+				}
+				w := newWorld(t, end)
+				w.options.ReachTime = time.Minute
+				w.Set(func(c *arm.Cluster) { c.Private = true })
+				if atManager {
+					w.Fault(func(*http.Request) http.HandlerFunc { return end })
+				}
+				_, err := w.finder(t).Find(ctx)
+				if !fault.Is(err, want) || want == fault.Unreachable && (!strings.Contains(err.Error(), name) || fault.HintOf(err) == "") {
+					t.Errorf("it gave %v (%s), hint %q", err, fault.KindOf(err), fault.HintOf(err))
+				}
+			}
+		})
+	}
+}
+
+// ending is a context that ends when it is told to.
+type ending struct {
+	context.Context
+	once sync.Once
+	done chan struct{}
+	err  error
+}
+
+func (e *ending) end()                  { e.once.Do(func() { close(e.done) }) }
+func (e *ending) Done() <-chan struct{} { return e.done }
+
+func (e *ending) Err() error {
+	select {
+	case <-e.done:
+		return e.err
+	default:
+		return nil
+	}
+}
+
+// TestWhatTheCredentialSays: whoever signs in knows of what kind a failure is, and its cure; both stay.
+func TestWhatTheCredentialSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		kind fault.Kind
+		cure string
+	}{
+		"a refusal":          {fault.New(fault.Unreachable, "sign in", "AADSTS700213").WithHint("az ad app federated-credential create"), fault.Unreachable, "az ad app federated-credential create"},
+		"a wrong setting":    {fault.New(fault.Usage, "sign in", "AZURE_AUTHORITY_HOST is no address").WithHint("leave it out"), fault.Usage, "leave it out"},
+		"an interruption":    {fault.Wrap(fault.Interrupted, "sign in", context.Canceled), fault.Interrupted, ""},
+		"somebody else's":    {errors.New("no"), fault.Unreachable, "az login"},
+		"an end of the time": {context.DeadlineExceeded, fault.Unreachable, "az login"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.credential.scopeErr = c.err
+			access, err := w.finder(t).Find(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, forCluster := access.Token(t.Context())
+			w.credential.err = c.err
+			_, forManager := w.finder(t).Find(t.Context())
+			for _, err := range []error{forCluster, forManager} {
+				if !fault.Is(err, c.kind) || !errors.Is(err, c.err) || !strings.Contains(fault.HintOf(err), c.cure) || !strings.Contains(err.Error(), "AKS cluster "+arm.Name) {
+					t.Errorf("it gave %v (%s), hint %q", err, fault.KindOf(err), fault.HintOf(err))
+				}
+			}
+		})
 	}
 }
 

@@ -30,11 +30,12 @@ func (m *manager) unanswered(ctx context.Context, err error, again bool) error {
 	var noToken *unknown
 	var noAnswer *lost
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return fault.Wrap(fault.Interrupted, "AKS cluster "+m.spec.Name, ctx.Err())
 	case errors.As(err, &noToken):
-		return m.unreachable("no token for Azure Resource Manager: %w", noToken.err).
-			WithHint("sign in to Azure, for example with az login, or give the run a federated or managed identity")
+		return noToken.said("AKS cluster "+m.spec.Name, "Azure Resource Manager", "sign in to Azure, for example with az login, or give the run a federated or managed identity")
+	case ctx.Err() != nil:
+		err, again = fmt.Errorf("it took too long: %w", ctx.Err()), false
 	case errors.As(err, &noAnswer):
 		err = noAnswer.err
 	case errors.Is(err, context.DeadlineExceeded):
@@ -46,6 +47,22 @@ func (m *manager) unanswered(ctx context.Context, err error, again bool) error {
 		return &variables.Later{Err: failure}
 	}
 	return failure
+}
+
+// said makes an error for people of why there is no token. Whoever signs in knows best of what kind that is, and what to do; otherwise is
+// the cure where it says none.
+func (u *unknown) said(op, what, otherwise string) error {
+	kind, cure := fault.KindOf(u.err), fault.HintOf(u.err)
+	switch kind {
+	case fault.Interrupted:
+		return fault.Wrap(kind, op, u.err)
+	case fault.Internal:
+		kind = fault.Unreachable
+	}
+	if cure == "" {
+		cure = otherwise
+	}
+	return fault.New(kind, op, "no token for %s: %w", what, u.err).WithHint("%s", cure)
 }
 
 // stranger says that something else answers in Azure's place.

@@ -129,7 +129,6 @@ func (c *Chain) Token(ctx context.Context, audience string) (identity.Token, err
 // GetToken is Token for the clients of the SDK. A token is kept until shortly before its end; one that cannot be replaced then is used
 // until its end. What failed is not tried again for 30 s.
 func (c *Chain) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	const op = "sign in to Azure"
 	q := question{strings.Join(o.Scopes, " "), o.TenantID, o.EnableCAE}
 	if known, ok := c.known(q, o); ok {
 		return known.token, known.err
@@ -138,23 +137,51 @@ func (c *Chain) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azc
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
-		return azcore.AccessToken{}, c.over(ctx, op)
+		return c.late(ctx, q, o)
 	}
 	if known, ok := c.known(q, o); ok {
 		return known.token, known.err
 	}
 	if ctx.Err() != nil {
-		return azcore.AccessToken{}, c.over(ctx, op)
+		return c.late(ctx, q, o)
 	}
 	token, err := c.signIn(ctx, o)
 	if err != nil && ctx.Err() != nil {
-		return azcore.AccessToken{}, c.over(ctx, op)
+		return c.late(ctx, q, o)
 	}
 	return c.keep(q, o, token, err)
 }
 
+// late is for whoever may wait no longer: a token that still holds, which was only to be replaced early. Others do not wait as long for the
+// same at once. Who was interrupted needs none.
+func (c *Chain) late(ctx context.Context, q question, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	now := c.o.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.tokens[q]
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || !before.holds(o, now) {
+		return azcore.AccessToken{}, c.over(ctx)
+	}
+	if !now.Before(before.again) {
+		c.tokens[q] = before.later(now)
+	}
+	return before.token, nil
+}
+
+// later puts off that a token is replaced, until its end at most.
+func (a answer) later(now time.Time) answer {
+	a.again = now.Add(min(pause, a.token.ExpiresOn.Sub(now)))
+	return a
+}
+
+// holds says that a token was given which may still be used.
+func (a answer) holds(o policy.TokenRequestOptions, now time.Time) bool {
+	return o.Claims == "" && a.err == nil && now.Before(a.token.ExpiresOn)
+}
+
 // over is why nobody waits any more.
-func (c *Chain) over(ctx context.Context, op string) error {
+func (c *Chain) over(ctx context.Context) error {
+	const op = "sign in to Azure"
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fault.Wrap(fault.Interrupted, op, ctx.Err())
 	}
@@ -174,8 +201,8 @@ func (c *Chain) keep(q question, o policy.TokenRequestOptions, token azcore.Acce
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.tokens[q]
-	if err != nil && o.Claims == "" && before.err == nil && now.Before(before.token.ExpiresOn) {
-		c.tokens[q] = answer{token: before.token, again: now.Add(min(pause, before.token.ExpiresOn.Sub(now)))}
+	if err != nil && before.holds(o, now) {
+		c.tokens[q] = before.later(now)
 		return before.token, nil
 	}
 	a := answer{token: token, err: err, again: now.Add(pause)}
@@ -204,8 +231,8 @@ func (c *Chain) signIn(ctx context.Context, o policy.TokenRequestOptions) (azcor
 		token, made := chosen.try(ctx, o)
 		attempts = append(append([]identity.Attempt(nil), attempts[:len(attempts)-1]...), made)
 		c.tell(attempts, chosen)
-		if made.Err != nil {
-			return token, failed(&identity.Failure{Attempts: attempts, Decided: "this run has signed in by it before, so no other way is tried"})
+		if !made.Worked() {
+			return azcore.AccessToken{}, failed(&identity.Failure{Attempts: attempts, Decided: "this run has signed in by it before, so no other way is tried"})
 		}
 		return token, nil
 	}
@@ -229,6 +256,8 @@ func (c *Chain) choose(ctx context.Context, o policy.TokenRequestOptions) (azcor
 		f.Attempts = append(f.Attempts, made)
 		switch {
 		case made.Worked():
+			// What is there was found out. Asked again it may only be slow to answer.
+			w.look = nil
 			c.tell(f.Attempts, w)
 			return token, nil
 		case made.Err != nil:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -241,6 +242,107 @@ func TestTokensAreRenewedBeforeTheyEnd(t *testing.T) {
 	var failure *identity.Failure
 	if !errors.As(err, &failure) || !strings.Contains(failure.Decided, "signed in by it before") || !strings.Contains(err.Error(), "answered 503") {
 		t.Errorf("it gave %v", err)
+	}
+}
+
+// TestARenewalThatTakesTooLong: where the time of whoever asks is over, a token that still holds is used, also by who waits for another.
+func TestARenewalThatTakesTooLong(t *testing.T) {
+	b := newBed(t).named().set("AZURE_CLIENT_SECRET", secret)
+	b.Life = 4 * time.Minute
+	chain := b.chain()
+	first, err := chain.Token(t.Context(), b.scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ahead = 3 * time.Minute
+	begun, over := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.Fault = func(*http.Request) http.HandlerFunc {
+		once.Do(func() { close(begun) })
+		<-over
+		return nil
+	}
+	defer close(over)
+	late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	canceled, interrupt := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := chain.Token(canceled, b.scope)
+		done <- err
+	}()
+	<-begun
+	if token, err := chain.Token(late, b.scope); err != nil || token.Reveal() != first.Reveal() {
+		t.Errorf("the one who waits got %v", err)
+	}
+	interrupt()
+	if err := <-done; !fault.Is(err, fault.Interrupted) {
+		t.Errorf("the one who was interrupted got %v", err)
+	}
+	b.ahead += 31 * time.Second
+	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if token, err := chain.Token(late, b.scope); err != nil || token.Reveal() != first.Reveal() {
+		t.Errorf("the one who renews got %v", err)
+	}
+	if token, err := chain.Token(t.Context(), b.scope); err != nil || token.Reveal() != first.Reveal() {
+		t.Errorf("the one after it waits for the same, and got %v", err)
+	}
+	b.ahead = 5 * time.Minute
+	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := chain.Token(late, b.scope); !fault.Is(err, fault.Unreachable) {
+		t.Errorf("after its end it gave %v", err)
+	}
+}
+
+// TestAMachineThatGoesQuiet: whether a machine has an identity is asked once. One that is lost later is a failure, and no token without text.
+func TestAMachineThatGoesQuiet(t *testing.T) {
+	b := newBed(t).machine(another)
+	var looks atomic.Int64
+	b.Fault = func(r *http.Request) http.HandlerFunc {
+		if strings.HasPrefix(r.URL.Path, "/metadata") && r.URL.Query().Get("resource") == "" && looks.Add(1) > 1 {
+			return proxy.Answer(404, "<html>")
+		}
+		return nil
+	}
+	chain := b.chain()
+	first, err := chain.Token(t.Context(), b.scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := strings.Replace(b.scope, "vault", "registry", 1)
+	if token, err := chain.Token(t.Context(), another); err != nil || token.Reveal() == "" || looks.Load() != 1 {
+		t.Errorf("for another service it gave %v after %d looks", err, looks.Load())
+	}
+	b.Machine = []entra.App{}
+	if token, err := chain.Token(t.Context(), strings.Replace(b.scope, "vault", "cluster", 1)); !fault.Is(err, fault.Unreachable) || token.Reveal() != "" ||
+		!strings.Contains(err.Error(), "an identity that is assigned to this machine") {
+		t.Errorf("without its identity it gave %v", err)
+	}
+	if token, err := chain.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{b.scope}}); err != nil || token.Token != first.Reveal() {
+		t.Errorf("what it gave before is %v", err)
+	}
+}
+
+// patient is a service that counts who would wait for it without an end.
+type patient struct{ asked, endless int }
+
+func (p *patient) Do(r *http.Request) (*http.Response, error) {
+	p.asked++
+	if _, bounded := r.Context().Deadline(); !bounded {
+		p.endless++
+	}
+	return nil, errors.New("nobody is there")
+}
+
+func TestAMachineIsNotWaitedForWithoutAnEnd(t *testing.T) {
+	b, service := newBed(t), &patient{}
+	t.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token")
+	t.Setenv("IDENTITY_HEADER", "header")
+	chain := azure.New(azure.Options{LookupEnv: b.lookup, Metadata: service, Retry: policy.RetryOptions{MaxRetries: -1}})
+	if _, err := chain.Token(t.Context(), b.scope); err == nil || service.asked == 0 || service.endless > 0 {
+		t.Errorf("%d of %d requests have no end; it gave %v", service.endless, service.asked, err)
 	}
 }
 

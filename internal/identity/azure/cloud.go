@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// tryTime bounds one request to Entra ID.
+// tryTime bounds one request to Entra ID, or to the identity service of a machine.
 const tryTime = 15 * time.Second
 
 // authority is where Entra ID is, of the cloud that the environment names.
@@ -54,16 +54,21 @@ func (c *Chain) tenants() []string {
 	return strings.FieldsFunc(c.lookup("AZURE_ADDITIONALLY_ALLOWED_TENANTS"), func(r rune) bool { return r == ';' || r == ' ' })
 }
 
-// client is how Entra ID is asked.
-func (c *Chain) client() policy.ClientOptions {
+// retry is how requests that failed are repeated: none of them may take all of the time.
+func (c *Chain) retry() policy.RetryOptions {
 	retry := c.o.Retry
 	if retry.TryTimeout == 0 {
 		retry.TryTimeout = tryTime
 	}
+	return retry
+}
+
+// client is how Entra ID is asked.
+func (c *Chain) client() policy.ClientOptions {
 	return policy.ClientOptions{
 		Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: c.authority(), Services: map[cloud.ServiceName]cloud.ServiceConfiguration{}},
 		Transport: watching{c.o.Transport},
-		Retry:     retry,
+		Retry:     c.retry(),
 		Telemetry: policy.TelemetryOptions{ApplicationID: "sluice"},
 	}
 }

@@ -30,7 +30,7 @@ const (
 func (c *Chain) machine() *way {
 	w := &way{name: WayManaged, client: c.lookup("AZURE_CLIENT_ID"), found: "the machine's own identity", explain: c.notManaged}
 	o := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: policy.ClientOptions{
-		Transport: watching{c.o.Metadata}, Retry: c.o.Retry, Telemetry: policy.TelemetryOptions{ApplicationID: "sluice"},
+		Transport: watching{c.o.Metadata}, Retry: c.retry(), Telemetry: policy.TelemetryOptions{ApplicationID: "sluice"},
 	}}
 	if w.client != "" {
 		w.found, o.ID = "client "+w.client, azidentity.ClientID(w.client)

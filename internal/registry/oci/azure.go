@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -64,10 +65,58 @@ type loan struct {
 type exchanged struct {
 	// turn is taken by who exchanges; a channel, so that nobody waits longer than its context.
 	turn chan struct{}
+
+	mu   sync.Mutex
 	loan loan
 	err  error
 	// again is when it is exchanged anew.
 	again time.Time
+}
+
+// known is what was exchanged before.
+func (e *exchanged) known(now time.Time) (loan, bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.loan, now.Before(e.again), e.err
+}
+
+// holds says that a token was lent which may still be used.
+func (e *exchanged) holds(now time.Time) bool {
+	return e.err == nil && now.Before(e.loan.token.Expires)
+}
+
+// late is for whoever may wait no longer: a token that still holds, which was only to be replaced early. Others do not wait as long for the
+// same at once. Who was interrupted needs none.
+func (e *exchanged) late(ctx context.Context, now time.Time) (loan, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || !e.holds(now) {
+		return loan{}, ctx.Err()
+	}
+	if !now.Before(e.again) {
+		e.putOff(now)
+	}
+	return e.loan, nil
+}
+
+// putOff lets a token be replaced later, at its end at most.
+func (e *exchanged) putOff(now time.Time) {
+	e.again = now.Add(min(failing, e.loan.token.Expires.Sub(now)))
+}
+
+func (e *exchanged) keep(now time.Time, next loan, err error) (loan, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case err != nil && e.holds(now):
+		e.putOff(now)
+	case err != nil:
+		e.loan, e.err, e.again = loan{}, err, now.Add(failing)
+	default:
+		e.loan, e.err = next, nil
+		e.again = next.token.Expires.Add(-min(early, next.token.Expires.Sub(now)/2))
+	}
+	return e.loan, e.err
 }
 
 func newAzure(o Options, next http.RoundTripper) *azure {
@@ -101,25 +150,17 @@ func (a *azure) borrow(ctx context.Context, host string) (loan, error) {
 	case e.turn <- struct{}{}:
 		defer func() { <-e.turn }()
 	case <-ctx.Done():
-		return loan{}, ctx.Err()
+		return e.late(ctx, a.now())
 	}
 	now := a.now()
-	if now.Before(e.again) {
-		return e.loan, e.err
+	if lent, ok, err := e.known(now); ok {
+		return lent, err
 	}
 	next, err := a.exchange(ctx, host)
-	switch ends := e.loan.token.Expires; {
-	case err != nil && ctx.Err() != nil:
-		return loan{}, ctx.Err()
-	case err != nil && e.err == nil && now.Before(ends):
-		e.again = now.Add(min(failing, ends.Sub(now)))
-	case err != nil:
-		e.loan, e.err, e.again = loan{}, err, now.Add(failing)
-	default:
-		e.loan, e.err = next, nil
-		e.again = next.token.Expires.Add(-min(early, next.token.Expires.Sub(now)/2))
+	if err != nil && ctx.Err() != nil {
+		return e.late(ctx, a.now())
 	}
-	return e.loan, e.err
+	return e.keep(now, next, err)
 }
 
 func (a *azure) of(host string) *exchanged {
@@ -180,6 +221,8 @@ func (a *azure) post(ctx context.Context, host string, form url.Values) (identit
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
 		return identity.Token{}, fault.New(fault.Unreachable, op, "it does not know the identity: it answered %s", response.Status).
 			WithHint("grant it a role there, and see that it is of the registry's tenant")
+	case response.StatusCode == http.StatusTooManyRequests, response.StatusCode >= http.StatusInternalServerError:
+		return identity.Token{}, fault.New(fault.Unreachable, op, "it answered %s, and gave no token", response.Status).WithHint("run the command again: nothing was changed")
 	case response.StatusCode != http.StatusOK || err != nil || answer.Token == "":
 		return identity.Token{}, fault.New(fault.Unreachable, op, "it answered %s, and gave no token", response.Status).
 			WithHint("see that %s is a registry of Azure: az acr show --name %s --query loginServer", host, registryName(host))

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,6 +162,36 @@ func TestOrderOfCredentials(t *testing.T) {
 	}
 }
 
+// TestAccount: whose credentials are shown is told without asking anybody for them.
+func TestAccount(t *testing.T) {
+	source := &identitytest.Fake{Err: fault.New(fault.Unreachable, "sign in to Azure", "no way led to a token")}
+	o := asIdentity(source)
+	o.Azure, o.Keychain = nil, authn.DefaultKeychain
+	r := oci.New(o)
+	docker(t, "mine.azurecr.io", "robot", "s3cret", "")
+	for name, want := range map[string]string{
+		"acme.azurecr.io/shop/app": oci.ThisRun, "acme.azurecr.cn/app": oci.ThisRun, "acme.azurecr.us/app": oci.ThisRun,
+		"mine.azurecr.io/app": "robot", "registry.example.com/app": "",
+	} {
+		if who, err := r.Account(t.Context(), name); err != nil || who != want {
+			t.Errorf("%s is asked as %q, %v", name, who, err)
+		}
+	}
+	if len(source.Asked()) > 0 {
+		t.Errorf("it asked for %v", source.Asked())
+	}
+	docker(t, "mine.azurecr.io", distribution.AzureUser, "", "r3fresh")
+	if who, err := r.Account(t.Context(), "mine.azurecr.io/app"); err != nil || who != "the owner of a token" {
+		t.Errorf("with a token it is asked as %q, %v", who, err)
+	}
+	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if who, err := r.Account(t.Context(), "mine.azurecr.io/app"); !fault.Is(err, fault.Unreachable) || !strings.Contains(fault.HintOf(err), "config.json") {
+		t.Errorf("with a file that cannot be read it gave %q, %v, hint %q", who, err, fault.HintOf(err))
+	}
+}
+
 // TestRefusedIdentities: who is nobody may pull where everybody may; a refusal says what was tried and why that was nothing.
 func TestRefusedIdentities(t *testing.T) {
 	nobody := fault.New(fault.Unreachable, "sign in to Azure", "no way led to a token").WithHint("run az login")
@@ -174,7 +206,8 @@ func TestRefusedIdentities(t *testing.T) {
 		"no exchange":  {nil, proxy.Answer(404, "very secret"), "it answered 404 Not Found, and gave no token", "az acr show --name 127"},
 		"a page":       {nil, proxy.Answer(200, "<html>very secret"), "it answered 200 OK, and gave no token", "az acr show"},
 		"elsewhere":    {nil, proxy.Answer(302, "", "Location", "/v2/"), "it answered 302 Found, and gave no token", "az acr show"},
-		"unavailable":  {nil, proxy.Answer(503, "very secret"), "it answered 503 Service Unavailable, and gave no token", "az acr show"},
+		"unavailable":  {nil, proxy.Answer(503, "very secret"), "it answered 503 Service Unavailable, and gave no token", "run the command again"},
+		"throttled":    {nil, proxy.Answer(429, "very secret"), "it answered 429 Too Many Requests, and gave no token", "run the command again"},
 		"broken lines": {nil, proxy.Reset, "exchange the token of Entra ID for one of 127.0.0.1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,6 +281,43 @@ func TestAnExchangeIsTriedAgain(t *testing.T) {
 	})
 	if err := oci.New(asIdentity(source)).Check(t.Context(), server.Host+"/x"); err != nil || exchanges.Load() != 3 {
 		t.Errorf("it gave %v after %d exchanges", err, exchanges.Load())
+	}
+}
+
+// TestAnExchangeThatTakesTooLong: where the time of whoever asks is over, a refresh token that still holds is used.
+func TestAnExchangeThatTakesTooLong(t *testing.T) {
+	var exchanges, ahead atomic.Int64
+	server, _, source := azureRegistry(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/oauth2/exchange" && exchanges.Add(1) > 1 {
+				_, _ = io.Copy(io.Discard, r.Body)
+				<-r.Context().Done()
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	o := asIdentity(source)
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	r := oci.New(o)
+	_, first, err := r.Credentials(t.Context(), server.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead.Store(int64(2*time.Hour + 56*time.Minute))
+	late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for range 2 { // by who exchanges, and by who comes after
+		if _, secret, err := r.Credentials(late, server.Host); err != nil || secret != first {
+			t.Errorf("a builder was given %v", err)
+		}
+		late = t.Context()
+	}
+	late, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	ahead.Store(int64(4 * time.Hour))
+	if _, secret, err := r.Credentials(late, server.Host); err == nil || secret != "" {
+		t.Error("it was given after its end")
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
+// repairHint is what to do about credentials that cannot be read.
+const repairHint = "repair what `docker login` keeps (config.json in $DOCKER_CONFIG, else ~/.docker), or log in anew"
+
 // keychain finds the credentials for a registry: those that Docker and its helpers keep, else for Azure's the identity of this run, else
 // none. It makes those that it finds known as secrets, and says of a failure that it was about credentials.
 type keychain struct {
@@ -67,7 +70,7 @@ func (k *keychain) ResolveContext(ctx context.Context, target authn.Resource) (a
 	found, err := authn.Resolve(ctx, k.next, target)
 	if err != nil {
 		return nil, fault.New(fault.Unreachable, "find the credentials for "+host, "%w", err).
-			WithHint("repair what `docker login` keeps (config.json in $DOCKER_CONFIG, else ~/.docker), or log in anew")
+			WithHint("%s", repairHint)
 	}
 	if found == authn.Anonymous {
 		k.show(host, tried{with: "none, for `docker login` keeps none"})

@@ -37,11 +37,14 @@ func (s *Store) failure(err error, need right, name, version string) error {
 	case errors.As(err, &noToken) && fault.Is(noToken.err, fault.Interrupted):
 		return variables.Wide(noToken.err)
 	case errors.As(err, &noToken):
-		cure := fault.HintOf(noToken.err)
+		kind, cure := fault.KindOf(noToken.err), fault.HintOf(noToken.err)
+		if kind == fault.Internal {
+			kind = fault.Unreachable
+		}
 		if cure == "" {
 			cure = "sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity"
 		}
-		return variables.Wide(unreachable("no token for %s: %w", s.host, noToken.err).WithHint("%s", cure))
+		return variables.Wide(fault.New(kind, "", "no token for %s: %w", s.host, noToken.err).WithHint("%s", cure))
 	case errors.As(err, &answer):
 		return s.answered(answer, need, name, version)
 	case errors.As(err, &noAnswer) && noAnswer.unknownHost():

@@ -211,6 +211,10 @@ func TestNoToken(t *testing.T) {
 	credential.SetError(fault.New(fault.Unreachable, "sign in to Azure", "no way led to a token").WithHint("trust the branch"))
 	_, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A"))
 	told(t, err, []string{"variable A: no token for prod-vault.vault.azure.net: sign in to Azure: no way led to a token"}, "trust the branch")
+	credential.SetError(fault.New(fault.Usage, "sign in to Azure", "AZURE_AUTHORITY_HOST is no address").WithHint("leave it out"))
+	if _, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A")); !fault.Is(err, fault.Usage) || fault.HintOf(err) != "leave it out" {
+		t.Errorf("a wrong setting gave %v of kind %v", err, fault.KindOf(err))
+	}
 	credential.SetError(fault.Wrap(fault.Interrupted, "sign in to Azure", context.Canceled))
 	if _, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A")); !fault.Is(err, fault.Interrupted) {
 		t.Errorf("interrupted it gave %v of kind %v", err, fault.KindOf(err))
