@@ -35,7 +35,7 @@ func targetOf(s *v1alpha1.VariableStore) externalsecrets.Target {
 	case s.Vault != nil:
 		v := *s.Vault
 		return externalsecrets.Target{
-			Provider: "vault", Settings: map[string]string{"path": v.Mount, "version": "v2", "namespace": v.Namespace},
+			Provider: "vault", Settings: map[string]string{"path": v.Mount, "version": "v2"}, Exact: map[string]string{"namespace": v.Namespace},
 			Remote: func(name string) (string, string) {
 				if v.Key == "" {
 					return v.Mount + "/" + v.Path, name

@@ -145,20 +145,20 @@ func TestStoresAsTheOperatorSpeaksOfThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		store                   v1alpha1.VariableStore
 		provider, key, property string
-		settings                map[string]string
+		settings, exact         map[string]string
 	}{
 		"a Key Vault": {v1alpha1.VariableStore{KeyVault: "prod-vault"}, "azurekv", "DB-PASSWORD", "",
-			map[string]string{"vaultUrl": "https://prod-vault.vault.azure.net"}},
+			map[string]string{"vaultUrl": "https://prod-vault.vault.azure.net"}, nil},
 		"a shared secret of Vault": {v1alpha1.VariableStore{Vault: &v1alpha1.VaultStore{Mount: "secret", Path: "shop/prod", Version: 2}}, "vault", "secret/shop/prod", "DB_PASSWORD",
-			map[string]string{"path": "secret", "version": "v2", "namespace": ""}},
+			map[string]string{"path": "secret", "version": "v2"}, map[string]string{"namespace": ""}},
 		"a secret for each": {v1alpha1.VariableStore{Vault: &v1alpha1.VaultStore{Mount: "kv", Path: "shop/prod", Version: 2, Key: "value", Namespace: "team"}}, "vault", "kv/shop/prod/DB_PASSWORD", "value",
-			map[string]string{"path": "kv", "version": "v2", "namespace": "team"}},
+			map[string]string{"path": "kv", "version": "v2"}, map[string]string{"namespace": "team"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := targetOf(&c.store)
 			key, property := target.Remote("DB_PASSWORD")
-			if target.Provider != c.provider || key != c.key || property != c.property || cmp.Diff(c.settings, target.Settings) != "" {
-				t.Errorf("it is %s %v, %q %q", target.Provider, target.Settings, key, property)
+			if target.Provider != c.provider || key != c.key || property != c.property || cmp.Diff(c.settings, target.Settings) != "" || cmp.Diff(c.exact, target.Exact) != "" {
+				t.Errorf("it is %s %v %v, %q %q", target.Provider, target.Settings, target.Exact, key, property)
 			}
 		})
 	}

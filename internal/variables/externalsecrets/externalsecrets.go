@@ -42,6 +42,8 @@ type Target struct {
 	Provider string
 	// Settings are those of the provider that would lead elsewhere where they are others. One that a SecretStore leaves out is right.
 	Settings map[string]string
+	// Exact are those of which one that is left out means "", and leads elsewhere where it should be something.
+	Exact map[string]string
 	// Remote says where a variable is in the store; property is the key in what lies there, "" for all of it.
 	Remote func(name string) (key, property string)
 }

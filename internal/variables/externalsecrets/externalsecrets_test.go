@@ -39,6 +39,8 @@ type bed struct {
 	way     v1alpha1.ExternalSecrets
 	// denied are the verbs that we may not use on ExternalSecrets.
 	denied string
+	// vaultNamespace is that of the environment's store.
+	vaultNamespace string
 	// looked is called each time that somebody waits for the operator.
 	looked func(name int)
 
@@ -82,7 +84,7 @@ func (b *bed) Wait(ctx context.Context, d time.Duration) error {
 
 func (b *bed) referrer() *externalsecrets.Referrer {
 	return externalsecrets.New(b.objects, b.client, b.way, externalsecrets.Target{
-		Provider: "vault", Settings: map[string]string{"path": "secret", "version": "v2", "namespace": ""},
+		Provider: "vault", Settings: map[string]string{"path": "secret", "version": "v2"}, Exact: map[string]string{"namespace": b.vaultNamespace},
 		Remote: func(name string) (string, string) { return "secret/shop/" + name, "value" },
 	}, b)
 }

@@ -85,12 +85,20 @@ func (r *Referrer) same(store *unstructured.Unstructured) error {
 			strings.Join(slices.Sorted(maps.Keys(provider)), ", "), r.target.Provider).
 			WithHint("let it lead to the store that `variables` of the environment names, or name another %s", r.way.Kind)
 	}
+	differs := func(key, have, want string) error {
+		return fault.New(fault.Refused, op, "%s has the %s %q, and this environment's store has %q: the cluster would read another store", r.named(store), key, have, want).
+			WithHint("correct it, or name another %s", r.way.Kind)
+	}
 	for _, key := range slices.Sorted(maps.Keys(r.target.Settings)) {
-		want := r.target.Settings[key]
-		have, there := settings[key].(string)
-		if there && have != "" && plain(have) != plain(want) {
-			return fault.New(fault.Refused, op, "%s has the %s %q, and this environment's store has %q: the cluster would read another store", r.named(store), key, have, want).
-				WithHint("correct it, or name another %s", r.way.Kind)
+		have, _ := settings[key].(string)
+		if want := r.target.Settings[key]; have != "" && plain(have) != plain(want) {
+			return differs(key, have, want)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.target.Exact)) {
+		have, _ := settings[key].(string)
+		if want := r.target.Exact[key]; plain(have) != plain(want) {
+			return differs(key, have, want)
 		}
 	}
 	return nil

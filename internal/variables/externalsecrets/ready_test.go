@@ -31,6 +31,10 @@ func provider(u *unstructured.Unstructured) map[string]any {
 	return u.Object["spec"].(map[string]any)["provider"].(map[string]any)
 }
 
+func inNamespace(name string) func(u *unstructured.Unstructured) {
+	return func(u *unstructured.Unstructured) { provider(u)["vault"].(map[string]any)["namespace"] = name }
+}
+
 func TestReady(t *testing.T) {
 	forbidden := func(resource string) clienttesting.ReactionFunc {
 		return func(clienttesting.Action) (bool, runtime.Object, error) {
@@ -55,6 +59,11 @@ func TestReady(t *testing.T) {
 		}), nil, fault.Refused, "SecretStore shop/vault leads to a store of the kind azurekv, and this environment's is vault", "`variables` of the environment"},
 		"another store": {storeOf(func(u *unstructured.Unstructured) { provider(u)["vault"].(map[string]any)["path"] = "other" }), nil, fault.Refused,
 			`has the path "other", and this environment's store has "secret": the cluster would read another store`, "correct it"},
+		"a namespace that the environment has not": {storeOf(inNamespace("team")), nil, fault.Refused,
+			`has the namespace "team", and this environment's store has "": the cluster would read another store`, "correct it"},
+		"no namespace, and the environment has one": {storeOf(nil), func(b *bed) { b.vaultNamespace = "team" }, fault.Refused,
+			`has the namespace "", and this environment's store has "team": the cluster would read another store`, "correct it"},
+		"the same namespace": {store: storeOf(inNamespace("team/")), change: func(b *bed) { b.vaultNamespace = "team" }},
 		"nobody has looked": {storeOf(func(u *unstructured.Unstructured) { delete(u.Object, "status") }), nil, fault.Refused,
 			"nothing in the cluster has looked at SecretStore shop/vault", "spec.controller"},
 		"a store that is not good": {storeOf(func(u *unstructured.Unstructured) {
