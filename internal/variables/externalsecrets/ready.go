@@ -135,13 +135,14 @@ func (r *Referrer) allowed(ctx context.Context, place variables.Place) error {
 	return nil
 }
 
+// forbidden names the role after what it is for: several may be missing, and a role that is there is not created again.
 func (r *Referrer) forbidden(place variables.Place, verbs, resource, what string) error {
 	if r.everywhere() && resource == r.resource() {
 		return fault.New(fault.Unreachable, op, "%s: forbidden", what).
-			WithHint("grant it: kubectl create clusterrole sluice-references --verb=%s --resource=%s.%s --resource-name=%s, and a clusterrolebinding of it", verbs, resource, group, r.way.Store)
+			WithHint("grant it: kubectl create clusterrole sluice-%s-%s --verb=%s --resource=%s.%s --resource-name=%s, and a clusterrolebinding of it", resource, r.way.Store, verbs, resource, group, r.way.Store)
 	}
 	return fault.New(fault.Unreachable, op, "%s in namespace %s: forbidden", what, place.Namespace).
-		WithHint("grant it: kubectl --namespace %s create role sluice-references --verb=%s --resource=%s.%s, and a rolebinding of it", place.Namespace, verbs, resource, group)
+		WithHint("grant it: kubectl --namespace %s create role sluice-%s --verb=%s --resource=%s.%s, and a rolebinding of it", place.Namespace, resource, verbs, resource, group)
 }
 
 // failed is what the API server refused, and which right it wants; nil for no error.

@@ -70,13 +70,13 @@ func TestReady(t *testing.T) {
 			u.Object["status"] = conditions("False", "InvalidProviderConfig", "unable to validate store")
 		}), nil, fault.Refused, "SecretStore shop/vault cannot be used: unable to validate store (InvalidProviderConfig)", "kubectl --namespace shop describe secretstore vault"},
 		"no right to write": {storeOf(nil), func(b *bed) { b.denied = "patch,delete" }, fault.Unreachable,
-			"we may not patch, delete ExternalSecrets in namespace shop: forbidden", "--verb=patch,delete --resource=externalsecrets.external-secrets.io"},
+			"we may not patch, delete ExternalSecrets in namespace shop: forbidden", "create role sluice-externalsecrets --verb=patch,delete --resource=externalsecrets.external-secrets.io"},
 		"no right to look": {storeOf(nil), func(b *bed) { b.objects.PrependReactor("get", "secretstores", forbidden("secretstores")) }, fault.Unreachable,
-			"read SecretStore vault in namespace shop: forbidden", "--verb=get --resource=secretstores.external-secrets.io"},
+			"read SecretStore vault in namespace shop: forbidden", "create role sluice-secretstores --verb=get --resource=secretstores.external-secrets.io"},
 		"no right to look in the cluster": {storeOf(nil), func(b *bed) {
 			b.way.Kind = "ClusterSecretStore"
 			b.objects.PrependReactor("get", "clustersecretstores", forbidden("clustersecretstores"))
-		}, fault.Unreachable, "read ClusterSecretStore vault: forbidden", "create clusterrole sluice-references --verb=get --resource=clustersecretstores.external-secrets.io --resource-name=vault"},
+		}, fault.Unreachable, "read ClusterSecretStore vault: forbidden", "create clusterrole sluice-clustersecretstores-vault --verb=get --resource=clustersecretstores.external-secrets.io --resource-name=vault"},
 		"no answer": {storeOf(nil), func(b *bed) {
 			b.objects.PrependReactor("get", "secretstores", func(clienttesting.Action) (bool, runtime.Object, error) {
 				return true, nil, errors.New("connection refused")
