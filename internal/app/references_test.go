@@ -19,6 +19,9 @@ type operator struct {
 	referred []string
 	asked    int
 	err      error
+	// present says that Secrets of earlier runs are there; needed is what was then said to be needed.
+	present bool
+	needed  []string
 }
 
 func (o *operator) Ready(context.Context, variables.Place) error {
@@ -37,7 +40,11 @@ func (o *operator) Refer(_ context.Context, place variables.Place, digest string
 	return name, o.err
 }
 
-func (o *operator) Collect(context.Context, variables.Place, []string) ([]string, error) {
+func (o *operator) Collect(ctx context.Context, _ variables.Place, needed variables.Needs) (_ []string, err error) {
+	if o.err == nil && o.present {
+		o.needed, err = needed(ctx)
+		return nil, err
+	}
 	return nil, o.err
 }
 
@@ -168,11 +175,11 @@ func TestStoresAsTheOperatorSpeaksOfThem(t *testing.T) {
 func TestNoRightToLookForReferencesMattersOnlyWhereThereAreSome(t *testing.T) {
 	o := &operator{err: fault.New(fault.Unreachable, "", "forbidden")}
 	p := &Place{referrer: o}
-	if err := p.unrefer(t.Context(), nil); err != nil {
+	if err := p.unrefer(t.Context()); err != nil {
 		t.Errorf("without references it gives %v", err)
 	}
 	p.Environment.References = &v1alpha1.References{}
-	if err := p.unrefer(t.Context(), nil); !fault.Is(err, fault.Unreachable) {
+	if err := p.unrefer(t.Context()); !fault.Is(err, fault.Unreachable) {
 		t.Errorf("with references it gives %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package variables
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,14 +23,24 @@ type Keeper interface {
 	//
 	// It fails with fault.Unreachable where the cluster does not let it.
 	Kept(ctx context.Context, place Place) ([]Value, error)
-	// Collect removes the objects of a place that none of the digests needs, and returns their names.
-	Collect(ctx context.Context, place Place, digests []string) (removed []string, err error)
+	// Collect removes the objects of a place that nothing needs, and returns their names.
+	Collect(ctx context.Context, place Place, needed Needs) (removed []string, err error)
 }
+
+// Needs finds out which deploy digests are still needed. It is asked once, after the objects were listed: whoever records a digest before
+// anything is kept for it, as every rollout does, is then either known, or has made or changed its objects since, and those are left alone.
+type Needs func(ctx context.Context) (digests []string, err error)
 
 // NeededBy is the annotation of an object that the slots with a deploy digest need.
 func NeededBy(digest string) string {
 	_, hexadecimal, _ := strings.Cut(digest, ":")
 	return fmt.Sprintf("digest.sluice.dev/%.40s", hexadecimal)
+}
+
+// Need notes that the slots with a deploy digest need an object. The note is another each time, so that an object changes also when it is
+// needed by the same digest again, and who has listed it before cannot remove it.
+func Need(digest string) map[string]string {
+	return map[string]string{NeededBy(digest): rand.Text()}
 }
 
 // Needed says whether an object with these annotations is needed by one of the digests.

@@ -120,7 +120,7 @@ func (r *Referrer) document(place variables.Place, digest string, references []v
 	u.SetName(name)
 	u.SetNamespace(place.Namespace)
 	u.SetLabels(place.Labels(kind))
-	u.SetAnnotations(map[string]string{variables.NeededBy(digest): "true"})
+	u.SetAnnotations(variables.Need(digest))
 	return u, nil
 }
 
@@ -207,7 +207,7 @@ func (r *Referrer) unfilled(place variables.Place, name string, ready condition)
 }
 
 // Collect implements variables.Referrer. The Secrets go with their ExternalSecrets. A cluster that has no operator holds none.
-func (r *Referrer) Collect(ctx context.Context, place variables.Place, digests []string) ([]string, error) {
+func (r *Referrer) Collect(ctx context.Context, place variables.Place, needed variables.Needs) ([]string, error) {
 	selector := metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: place.Labels(kind)})
 	list, err := r.secrets(place.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if apierrors.IsNotFound(err) {
@@ -215,6 +215,13 @@ func (r *Referrer) Collect(ctx context.Context, place variables.Place, digests [
 	}
 	if err != nil {
 		return nil, r.failed(ctx, place, "list ExternalSecrets", "list", plural, err)
+	}
+	if len(list.Items) == 0 {
+		return nil, nil
+	}
+	digests, err := needed(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var removed []string
 	for _, there := range list.Items {

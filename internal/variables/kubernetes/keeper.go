@@ -55,7 +55,7 @@ func (k *Keeper) Keep(ctx context.Context, place variables.Place, digest string,
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: nameOf(place.Service, key, data), Labels: place.Labels(kind),
-			Annotations: map[string]string{variables.NeededBy(digest): "true"},
+			Annotations: variables.Need(digest),
 		},
 		Type: corev1.SecretTypeOpaque, Data: data, Immutable: &always,
 	}
@@ -108,9 +108,13 @@ func (k *Keeper) list(ctx context.Context, place variables.Place) (*corev1.Secre
 }
 
 // Collect implements variables.Keeper.
-func (k *Keeper) Collect(ctx context.Context, place variables.Place, digests []string) ([]string, error) {
+func (k *Keeper) Collect(ctx context.Context, place variables.Place, needed variables.Needs) ([]string, error) {
 	secrets := k.client.CoreV1().Secrets(place.Namespace)
 	list, err := k.list(ctx, place)
+	if err != nil || len(list.Items) == 0 {
+		return nil, err
+	}
+	digests, err := needed(ctx)
 	if err != nil {
 		return nil, err
 	}
