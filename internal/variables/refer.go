@@ -38,7 +38,8 @@ type Referrer interface {
 	// It fails with fault.Refused where the cluster cannot read them or somebody else's object has the name, and with fault.Unreachable
 	// where the cluster does not let it, or nothing in it answers.
 	Refer(ctx context.Context, place Place, digest string, references []Reference) (name string, err error)
-	// Collect removes the Secrets of a place that nothing needs, and returns their names.
+	// Collect removes the Secrets of a place that nothing needs, and returns their names. From the others it takes the notes of digests
+	// that need them no more.
 	Collect(ctx context.Context, place Place, needed Needs) (removed []string, err error)
 }
 

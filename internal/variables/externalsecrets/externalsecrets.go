@@ -226,6 +226,9 @@ func (r *Referrer) Collect(ctx context.Context, place variables.Place, needed va
 	var removed []string
 	for _, there := range list.Items {
 		if variables.Needed(there.GetAnnotations(), digests) {
+			if err := r.forgetStale(ctx, place, there, digests); err != nil {
+				return removed, err
+			}
 			continue
 		}
 		// Whoever needs it since it was listed has changed it; the operator's own changes are taken up by the next run.
@@ -240,4 +243,17 @@ func (r *Referrer) Collect(ctx context.Context, place variables.Place, needed va
 		removed = append(removed, there.GetName())
 	}
 	return removed, nil
+}
+
+// forgetStale takes notes that are of no use any more off an object. One that somebody has changed since it was listed is left to the next run.
+func (r *Referrer) forgetStale(ctx context.Context, place variables.Place, there unstructured.Unstructured, digests []string) error {
+	patch, err := variables.Stale(there.GetAnnotations(), there.GetResourceVersion(), digests)
+	if err != nil || patch == nil {
+		return err
+	}
+	_, err = r.secrets(place.Namespace).Patch(ctx, there.GetName(), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return r.failed(ctx, place, "annotate ExternalSecret "+there.GetName(), "patch", plural, err)
 }

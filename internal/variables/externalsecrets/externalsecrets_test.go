@@ -288,6 +288,22 @@ func TestWhatIsReferredToMeanwhileStays(t *testing.T) {
 	b.get(old)
 }
 
+// Each deployment notes its digest; the notes of those that are over go, and no other.
+func TestNotesThatAreOverAreTakenOff(t *testing.T) {
+	b := newBed(t)
+	b.answers("True", "SecretSynced", "")
+	name := b.refer(digestOf("1"), "7")
+	for _, digit := range []string{"2", "3"} {
+		b.refer(digestOf(digit), "7")
+	}
+	if removed, err := b.referrer().Collect(t.Context(), prod, needs(digestOf("2"), digestOf("5"), "")); err != nil || len(removed) != 0 {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	if got := b.get(name).GetAnnotations(); len(got) != 1 || got[variables.NeededBy(digestOf("2"))] == "" {
+		t.Errorf("it is needed by %v", got)
+	}
+}
+
 func TestACollectWithoutAnOperatorFindsNothing(t *testing.T) {
 	b := newBed(t)
 	b.objects.PrependReactor("list", "externalsecrets", func(clienttesting.Action) (bool, runtime.Object, error) {

@@ -121,6 +121,9 @@ func (k *Keeper) Collect(ctx context.Context, place variables.Place, needed vari
 	var removed []string
 	for _, secret := range list.Items {
 		if variables.Needed(secret.Annotations, digests) {
+			if err := k.forgetStale(ctx, place, secret.ObjectMeta, digests); err != nil {
+				return removed, err
+			}
 			continue
 		}
 		// Whoever needs it since it was listed has changed it.
@@ -135,6 +138,19 @@ func (k *Keeper) Collect(ctx context.Context, place variables.Place, needed vari
 		removed = append(removed, secret.Name)
 	}
 	return removed, nil
+}
+
+// forgetStale takes notes that are of no use any more off a Secret. One that somebody has changed since it was listed is left to the next run.
+func (k *Keeper) forgetStale(ctx context.Context, place variables.Place, there metav1.ObjectMeta, digests []string) error {
+	patch, err := variables.Stale(there.Annotations, there.ResourceVersion, digests)
+	if err != nil || patch == nil {
+		return err
+	}
+	_, err = k.client.CoreV1().Secrets(place.Namespace).Patch(ctx, there.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return failed(ctx, place, "annotate Secret "+there.Name, "patch", err)
 }
 
 // Forget removes the key with which a namespace's Secrets were named; none of them may be needed any more.

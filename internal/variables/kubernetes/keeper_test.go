@@ -2,6 +2,7 @@ package kubernetes_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -142,6 +143,34 @@ func TestWhatIsKeptMeanwhileStays(t *testing.T) {
 	})
 	if removed, err := k.Collect(t.Context(), prod, needs()); err != nil || len(removed) != 0 || listed != "7" {
 		t.Errorf("%v was removed at version %q, %v", removed, listed, err)
+	}
+}
+
+// Each deployment notes its digest; the notes of those that are over go, and no other.
+func TestNotesThatAreOverAreTakenOff(t *testing.T) {
+	client := fake.NewClientset()
+	k := kubernetes.NewKeeper(client)
+	name := keep(t, k, digestOf("1"), "one")
+	for _, digit := range []string{"2", "3", "4"} {
+		keep(t, k, digestOf(digit), "one")
+	}
+	if removed, err := k.Collect(t.Context(), prod, needs(digestOf("2"), digestOf("4"), digestOf("5"), "")); err != nil || len(removed) != 0 {
+		t.Errorf("%v was removed, %v", removed, err)
+	}
+	secret, err := client.CoreV1().Secrets("shop").Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{variables.NeededBy(digestOf("2")), variables.NeededBy(digestOf("4"))}
+	if got := slices.Sorted(maps.Keys(secret.Annotations)); !slices.Equal(got, want) || string(secret.Data["TOKEN"]) != "t0ken" {
+		t.Errorf("it is needed by %v", got)
+	}
+	// Who changes it at the same time goes first.
+	client.PrependReactor("patch", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, name, nil)
+	})
+	if _, err := k.Collect(t.Context(), prod, needs(digestOf("2"))); err != nil {
+		t.Errorf("a conflict gives %v", err)
 	}
 }
 
