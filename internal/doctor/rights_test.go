@@ -63,3 +63,19 @@ func TestARightToOneObjectIsGivenForThatOne(t *testing.T) {
 		t.Errorf("it is said that one %s", got)
 	}
 }
+
+// Each method of a gate needs the verb that the API server makes of it, and may have it.
+func TestGatesNeedTheVerbOfTheirMethod(t *testing.T) {
+	for method, verb := range map[string]string{"": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"} {
+		env := v1alpha1.Environment{Namespace: "shop", Gates: []v1alpha1.Gate{{HTTP: &v1alpha1.HTTPGate{Method: method}}}}
+		var got []string
+		for _, a := range Wanted(env, nil, nil) {
+			if a.Resource == "services/proxy" {
+				got = append(got, a.Verb)
+			}
+		}
+		if !slices.Equal(got, []string{verb}) {
+			t.Errorf("%s wants %q", method, got)
+		}
+	}
+}
