@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"k8s.io/client-go/dynamic"
 
@@ -98,12 +99,8 @@ func (s *supply) refer(ctx context.Context, req deploy.Request, settings map[str
 // unrefer removes what lets the cluster read what nothing needs any more. Where the environment no longer says what reads there may be
 // something left of when it did, and no right to look.
 func (p *Place) unrefer(ctx context.Context) error {
-	var unknown error
-	_, err := p.referrer.Collect(ctx, placeOf(p.Scope()), func(ctx context.Context) (digests []string, err error) {
-		digests, unknown = p.needed(ctx)
-		return digests, unknown
-	})
-	if p.Environment.References == nil && unknown == nil && fault.Is(err, fault.Unreachable) {
+	_, err := p.referrer.Collect(ctx, placeOf(p.Scope()), p.needed)
+	if p.Environment.References == nil && errors.Is(err, variables.ErrForbidden) {
 		return nil
 	}
 	return err

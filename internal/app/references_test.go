@@ -173,7 +173,7 @@ func TestStoresAsTheOperatorSpeaksOfThem(t *testing.T) {
 
 // Where the environment no longer lets its cluster read, there may be no right to look for what is left of it.
 func TestNoRightToLookForReferencesMattersOnlyWhereThereAreSome(t *testing.T) {
-	o := &operator{err: fault.New(fault.Unreachable, "", "forbidden")}
+	o := &operator{err: fault.New(fault.Unreachable, "", "%w", variables.ErrForbidden)}
 	p := &Place{referrer: o}
 	if err := p.unrefer(t.Context()); err != nil {
 		t.Errorf("without references it gives %v", err)
@@ -181,5 +181,10 @@ func TestNoRightToLookForReferencesMattersOnlyWhereThereAreSome(t *testing.T) {
 	p.Environment.References = &v1alpha1.References{}
 	if err := p.unrefer(t.Context()); !fault.Is(err, fault.Unreachable) {
 		t.Errorf("with references it gives %v", err)
+	}
+	// A cluster that is not reached holds what it holds.
+	p.Environment.References, o.err = nil, fault.New(fault.Unreachable, "", "connection refused")
+	if err := p.unrefer(t.Context()); !fault.Is(err, fault.Unreachable) {
+		t.Errorf("without a connection it gives %v", err)
 	}
 }

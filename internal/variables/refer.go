@@ -2,10 +2,14 @@ package variables
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
+
+// ErrForbidden is part of every error of a Referrer for which a right is missing in the cluster.
+var ErrForbidden = errors.New("forbidden")
 
 // Lister says which versions a store holds, and needs no right to what they contain.
 type Lister interface {

@@ -315,7 +315,7 @@ func TestACollectWithoutAnOperatorFindsNothing(t *testing.T) {
 	b.objects.PrependReactor("list", "externalsecrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "external-secrets.io", Resource: "externalsecrets"}, "", errors.New("no"))
 	})
-	if _, err := b.referrer().Collect(t.Context(), prod, needs()); !fault.Is(err, fault.Unreachable) || !strings.Contains(fault.HintOf(err), "--verb=list --resource=externalsecrets.external-secrets.io") {
+	if _, err := b.referrer().Collect(t.Context(), prod, needs()); !fault.Is(err, fault.Unreachable) || !errors.Is(err, variables.ErrForbidden) || !strings.Contains(fault.HintOf(err), "--verb=list --resource=externalsecrets.external-secrets.io") {
 		t.Errorf("without a right it gives %v", err)
 	}
 }

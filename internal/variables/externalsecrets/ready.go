@@ -2,8 +2,10 @@ package externalsecrets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 
@@ -138,10 +140,10 @@ func (r *Referrer) allowed(ctx context.Context, place variables.Place) error {
 // forbidden names the role after what it is for: several may be missing, and a role that is there is not created again.
 func (r *Referrer) forbidden(place variables.Place, verbs, resource, what string) error {
 	if r.everywhere() && resource == r.resource() {
-		return fault.New(fault.Unreachable, op, "%s: forbidden", what).
+		return fault.New(fault.Unreachable, op, "%s: %w", what, variables.ErrForbidden).
 			WithHint("grant it: kubectl create clusterrole sluice-%s-%s --verb=%s --resource=%s.%s --resource-name=%s, and a clusterrolebinding of it", resource, r.way.Store, verbs, resource, group, r.way.Store)
 	}
-	return fault.New(fault.Unreachable, op, "%s in namespace %s: forbidden", what, place.Namespace).
+	return fault.New(fault.Unreachable, op, "%s in namespace %s: %w", what, place.Namespace, variables.ErrForbidden).
 		WithHint("grant it: kubectl --namespace %s create role sluice-%s --verb=%s --resource=%s.%s, and a rolebinding of it", place.Namespace, resource, verbs, resource, group)
 }
 
@@ -154,6 +156,11 @@ func (r *Referrer) failed(ctx context.Context, place variables.Place, what, verb
 		return fault.Wrap(fault.Interrupted, op, ctx.Err())
 	case apierrors.IsForbidden(err):
 		return r.forbidden(place, verb, resource, what)
+	case apierrors.IsUnauthorized(err):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: the API server refuses the credentials", what, place.Namespace).WithHint("log in again")
+	case errors.As(err, new(net.Error)):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: %w", what, place.Namespace, err).
+			WithHint("is the cluster up, and is this network allowed to reach it?")
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return fault.New(fault.Refused, op, "%s in namespace %s: the operator's API takes no such object: %w", what, place.Namespace, err).
 			WithHint("the cluster's External Secrets may be older than 0.16; names of variables, or their key:, are letters, digits, dashes, dots and underscores")

@@ -2,6 +2,7 @@ package externalsecrets_test
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -79,9 +80,19 @@ func TestReady(t *testing.T) {
 		}, fault.Unreachable, "read ClusterSecretStore vault: forbidden", "create clusterrole sluice-clustersecretstores-vault --verb=get --resource=clustersecretstores.external-secrets.io --resource-name=vault"},
 		"no answer": {storeOf(nil), func(b *bed) {
 			b.objects.PrependReactor("get", "secretstores", func(clienttesting.Action) (bool, runtime.Object, error) {
-				return true, nil, errors.New("connection refused")
+				return true, nil, &url.Error{Op: "Get", URL: "https://c", Err: errors.New("connection refused")}
 			})
-		}, fault.Transient, "connection refused", ""},
+		}, fault.Unreachable, "connection refused", "is the cluster up"},
+		"no credentials": {storeOf(nil), func(b *bed) {
+			b.objects.PrependReactor("get", "secretstores", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewUnauthorized("no")
+			})
+		}, fault.Unreachable, "the API server refuses the credentials", "log in again"},
+		"a server that is busy": {storeOf(nil), func(b *bed) {
+			b.objects.PrependReactor("get", "secretstores", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewTooManyRequests("busy", 1)
+			})
+		}, fault.Transient, "busy", ""},
 	} {
 		t.Run(about, func(t *testing.T) {
 			var objects []runtime.Object

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -217,6 +218,11 @@ func failed(ctx context.Context, place variables.Place, what, verb string, err e
 	case apierrors.IsForbidden(err):
 		return fault.New(fault.Unreachable, op, "%s in namespace %s: forbidden", what, place.Namespace).
 			WithHint("let whoever deploys %s Secrets in the namespace %s", verb, place.Namespace)
+	case apierrors.IsUnauthorized(err):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: the API server refuses the credentials", what, place.Namespace).WithHint("log in again")
+	case errors.As(err, new(net.Error)):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: %w", what, place.Namespace, err).
+			WithHint("is the cluster up, and is this network allowed to reach it?")
 	case apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err):
 		return fault.New(fault.Refused, op, "%s in namespace %s: %w", what, place.Namespace, errors.New("the API server takes no such Secret")).
 			WithHint("names of variables, or their key:, are letters, digits, dashes, dots and underscores; all together may have 1 MiB")

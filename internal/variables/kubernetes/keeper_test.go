@@ -2,7 +2,9 @@ package kubernetes_test
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -236,6 +238,25 @@ func TestARightThatIsMissingIsNamed(t *testing.T) {
 		err := ask(t.Context(), kubernetes.NewKeeper(client))
 		if !fault.Is(err, fault.Unreachable) || !strings.Contains(fault.HintOf(err), verb+" Secrets") || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v (%s)", verb, err, fault.HintOf(err))
+		}
+	}
+}
+
+func TestAClusterThatIsNotReachedIsTold(t *testing.T) {
+	for about, c := range map[string]struct {
+		answer error
+		kind   fault.Kind
+		cure   string
+	}{
+		"refused":        {&url.Error{Op: "Get", URL: "https://c", Err: errors.New("connection refused")}, fault.Unreachable, "is the cluster up"},
+		"no credentials": {apierrors.NewUnauthorized("no"), fault.Unreachable, "log in again"},
+		"busy":           {apierrors.NewTooManyRequests("busy", 1), fault.Transient, ""},
+	} {
+		client := fake.NewClientset()
+		client.PrependReactor("list", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, c.answer })
+		_, err := kubernetes.NewKeeper(client).Collect(t.Context(), prod, needs())
+		if !fault.Is(err, c.kind) || !strings.Contains(fault.HintOf(err), c.cure) {
+			t.Errorf("%s gives %v (%s)", about, err, fault.HintOf(err))
 		}
 	}
 }
