@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"k8s.io/client-go/dynamic"
 
@@ -35,7 +36,7 @@ func targetOf(s *v1alpha1.VariableStore) externalsecrets.Target {
 	case s.Vault != nil:
 		v := *s.Vault
 		return externalsecrets.Target{
-			Provider: "vault", Settings: map[string]string{"path": v.Mount, "version": "v2", "namespace": v.Namespace},
+			Provider: "vault", Settings: map[string]string{"path": v.Mount, "version": "v2"}, Exact: map[string]string{"namespace": v.Namespace},
 			Remote: func(name string) (string, string) {
 				if v.Key == "" {
 					return v.Mount + "/" + v.Path, name
@@ -97,9 +98,9 @@ func (s *supply) refer(ctx context.Context, req deploy.Request, settings map[str
 
 // unrefer removes what lets the cluster read what nothing needs any more. Where the environment no longer says what reads there may be
 // something left of when it did, and no right to look.
-func (p *Place) unrefer(ctx context.Context, digests []string) error {
-	_, err := p.referrer.Collect(ctx, placeOf(p.Scope()), digests)
-	if p.Environment.References == nil && fault.Is(err, fault.Unreachable) {
+func (p *Place) unrefer(ctx context.Context) error {
+	_, err := p.referrer.Collect(ctx, placeOf(p.Scope()), p.needed)
+	if p.Environment.References == nil && errors.Is(err, variables.ErrForbidden) {
 		return nil
 	}
 	return err

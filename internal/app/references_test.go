@@ -19,6 +19,9 @@ type operator struct {
 	referred []string
 	asked    int
 	err      error
+	// present says that Secrets of earlier runs are there; needed is what was then said to be needed.
+	present bool
+	needed  []string
 }
 
 func (o *operator) Ready(context.Context, variables.Place) error {
@@ -37,7 +40,11 @@ func (o *operator) Refer(_ context.Context, place variables.Place, digest string
 	return name, o.err
 }
 
-func (o *operator) Collect(context.Context, variables.Place, []string) ([]string, error) {
+func (o *operator) Collect(ctx context.Context, _ variables.Place, needed variables.Needs) (_ []string, err error) {
+	if o.err == nil && o.present {
+		o.needed, err = needed(ctx)
+		return nil, err
+	}
 	return nil, o.err
 }
 
@@ -145,20 +152,20 @@ func TestStoresAsTheOperatorSpeaksOfThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		store                   v1alpha1.VariableStore
 		provider, key, property string
-		settings                map[string]string
+		settings, exact         map[string]string
 	}{
 		"a Key Vault": {v1alpha1.VariableStore{KeyVault: "prod-vault"}, "azurekv", "DB-PASSWORD", "",
-			map[string]string{"vaultUrl": "https://prod-vault.vault.azure.net"}},
+			map[string]string{"vaultUrl": "https://prod-vault.vault.azure.net"}, nil},
 		"a shared secret of Vault": {v1alpha1.VariableStore{Vault: &v1alpha1.VaultStore{Mount: "secret", Path: "shop/prod", Version: 2}}, "vault", "secret/shop/prod", "DB_PASSWORD",
-			map[string]string{"path": "secret", "version": "v2", "namespace": ""}},
+			map[string]string{"path": "secret", "version": "v2"}, map[string]string{"namespace": ""}},
 		"a secret for each": {v1alpha1.VariableStore{Vault: &v1alpha1.VaultStore{Mount: "kv", Path: "shop/prod", Version: 2, Key: "value", Namespace: "team"}}, "vault", "kv/shop/prod/DB_PASSWORD", "value",
-			map[string]string{"path": "kv", "version": "v2", "namespace": "team"}},
+			map[string]string{"path": "kv", "version": "v2"}, map[string]string{"namespace": "team"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := targetOf(&c.store)
 			key, property := target.Remote("DB_PASSWORD")
-			if target.Provider != c.provider || key != c.key || property != c.property || cmp.Diff(c.settings, target.Settings) != "" {
-				t.Errorf("it is %s %v, %q %q", target.Provider, target.Settings, key, property)
+			if target.Provider != c.provider || key != c.key || property != c.property || cmp.Diff(c.settings, target.Settings) != "" || cmp.Diff(c.exact, target.Exact) != "" {
+				t.Errorf("it is %s %v %v, %q %q", target.Provider, target.Settings, target.Exact, key, property)
 			}
 		})
 	}
@@ -166,13 +173,18 @@ func TestStoresAsTheOperatorSpeaksOfThem(t *testing.T) {
 
 // Where the environment no longer lets its cluster read, there may be no right to look for what is left of it.
 func TestNoRightToLookForReferencesMattersOnlyWhereThereAreSome(t *testing.T) {
-	o := &operator{err: fault.New(fault.Unreachable, "", "forbidden")}
+	o := &operator{err: fault.New(fault.Unreachable, "", "%w", variables.ErrForbidden)}
 	p := &Place{referrer: o}
-	if err := p.unrefer(t.Context(), nil); err != nil {
+	if err := p.unrefer(t.Context()); err != nil {
 		t.Errorf("without references it gives %v", err)
 	}
 	p.Environment.References = &v1alpha1.References{}
-	if err := p.unrefer(t.Context(), nil); !fault.Is(err, fault.Unreachable) {
+	if err := p.unrefer(t.Context()); !fault.Is(err, fault.Unreachable) {
 		t.Errorf("with references it gives %v", err)
+	}
+	// A cluster that is not reached holds what it holds.
+	p.Environment.References, o.err = nil, fault.New(fault.Unreachable, "", "connection refused")
+	if err := p.unrefer(t.Context()); !fault.Is(err, fault.Unreachable) {
+		t.Errorf("without a connection it gives %v", err)
 	}
 }

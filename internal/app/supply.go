@@ -274,13 +274,22 @@ func (p *Place) Tidy(ctx context.Context) error {
 	if p.keeper == nil {
 		return nil
 	}
+	_, err := p.keeper.Collect(ctx, placeOf(p.Scope()), p.needed)
+	if err == nil {
+		err = p.unrefer(ctx)
+	}
+	return fault.Wrap(fault.KindOf(err), "remove variables that nothing needs", err)
+}
+
+// needed are the deploy digests whose variables are needed.
+func (p *Place) needed(ctx context.Context) ([]string, error) {
 	seen, err := p.Releaser.Observe(ctx, p.Scope())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	records, err := p.Store.List(ctx, p.Key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var digests []string
 	for _, slot := range seen.Slots {
@@ -297,9 +306,5 @@ func (p *Place) Tidy(ctx context.Context) error {
 	if last, ok := rollout.LastVerified(records); ok {
 		digests = append(digests, last.DeployDigest)
 	}
-	_, err = p.keeper.Collect(ctx, placeOf(p.Scope()), digests)
-	if err == nil {
-		err = p.unrefer(ctx, digests)
-	}
-	return fault.Wrap(fault.KindOf(err), "remove variables that nothing needs", err)
+	return digests, nil
 }

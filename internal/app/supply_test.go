@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,6 +43,9 @@ type shelf struct {
 	before []string
 	broken error
 	asked  int
+	// meanwhile is what another run does after the Secrets were listed; needed is what was then said to be needed.
+	meanwhile func()
+	needed    []string
 }
 
 func (s *shelf) Kept(context.Context, variables.Place) ([]variables.Value, error) {
@@ -66,8 +68,12 @@ func (s *shelf) Keep(_ context.Context, _ variables.Place, digest string, conten
 	return name, nil
 }
 
-func (s *shelf) Collect(context.Context, variables.Place, []string) ([]string, error) {
-	return nil, errors.New("not asked for here")
+func (s *shelf) Collect(ctx context.Context, _ variables.Place, needed variables.Needs) (_ []string, err error) {
+	if s.meanwhile != nil {
+		s.meanwhile()
+	}
+	s.needed, err = needed(ctx)
+	return nil, err
 }
 
 type supplied struct {

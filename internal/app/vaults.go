@@ -28,6 +28,11 @@ func (a *App) keyVault(name string) (variables.Store, error) {
 	return store, nil
 }
 
+// KeyVaultSecret says what Azure calls a vault, given by its name or URL, and the secret that holds a variable.
+func KeyVaultSecret(vault, variable string) (name, secret string) {
+	return keyvault.Name(vault), keyvault.SecretName(variable)
+}
+
 // vault reads certificates by read, and credentials where the run is.
 func (a *App) vault(settings v1alpha1.VaultStore, read reader) (variables.Store, error) {
 	store, err := vault.New(settings, vault.Options{

@@ -146,14 +146,18 @@ func (inv *invocation) variableFile(environment, name string) (*config.File, str
 	if err != nil {
 		return nil, "", app.VariableFile{}, err
 	}
-	if err := elsewhere(environment, name, env.Variables); err != nil {
+	stored, _, err := storeName(file.Project.Services, name)
+	if err != nil {
+		return nil, "", app.VariableFile{}, err
+	}
+	if err := elsewhere(environment, stored, env.Variables); err != nil {
 		return nil, "", app.VariableFile{}, err
 	}
 	encrypted, err := app.EncryptedFile(file.Dir, env.Variables.SOPS, inv.Now)
 	return file, environment, encrypted, err
 }
 
-// elsewhere says how a store is written that is no file, nil for one that is.
+// elsewhere says how a store is written that is no file, nil for one that is. name is what the store calls the variable.
 func elsewhere(environment, name string, s *v1alpha1.VariableStore) error {
 	if name == "" {
 		name = "NAME"
@@ -166,21 +170,34 @@ func elsewhere(environment, name string, s *v1alpha1.VariableStore) error {
 	case s.SOPS != "":
 		return nil
 	case s.KeyVault != "":
+		vault, secret := app.KeyVaultSecret(s.KeyVault, name)
 		store = "the Key Vault " + s.KeyVault
-		cure = fmt.Sprintf("`az keyvault secret set --vault-name %s --name %s --file FILE`", s.KeyVault, name)
+		cure = fmt.Sprintf("`az keyvault secret set --vault-name %s --name %s --file FILE`", vault, secret)
 	case s.Vault != nil:
-		verb := "patch"
-		if s.Vault.Version == 1 {
-			verb = "put"
-		}
 		store = "Vault at " + s.Vault.Address
-		cure = fmt.Sprintf("`vault kv %s -mount=%s %s %s=-`, which reads the value from standard input", verb, s.Vault.Mount, s.Vault.Path, name)
+		cure = vaultCure(name, *s.Vault)
 	case s.Kubernetes != nil:
 		store = "the Secret " + s.Kubernetes.Namespace + "/" + s.Kubernetes.Secret
 		cure = fmt.Sprintf("`kubectl --namespace %s edit secret %s`", s.Kubernetes.Namespace, s.Kubernetes.Secret)
 	}
 	return fault.New(fault.Usage, "", "the variables of %s are in %s, which sluice reads and does not write", environment, store).
 		WithHint("it is written by %s, or by what manages it", cure)
+}
+
+// vaultCure is how Vault gets a variable and keeps the others. Version 1 of its engine knows no patch, so a shared secret has no such command.
+func vaultCure(name string, s v1alpha1.VaultStore) string {
+	server := "-address=" + s.Address
+	if s.Namespace != "" {
+		server += " -namespace=" + s.Namespace
+	}
+	switch {
+	case s.Key != "":
+		return fmt.Sprintf("`vault kv put %s -mount=%s %s/%s %s=-`, which reads the value from standard input and replaces all that this secret holds",
+			server, s.Mount, s.Path, name, s.Key)
+	case s.Version == 1:
+		return fmt.Sprintf("`vault kv put` with the whole secret %s of the engine %s: in version 1 put replaces all keys, and removes those that it is not given", s.Path, s.Mount)
+	}
+	return fmt.Sprintf("`vault kv patch %s -mount=%s %s %s=-`, which reads the value from standard input", server, s.Mount, s.Path, name)
 }
 
 // storeName is the name in the store of what a person calls a variable: the service's name for it, or the store's own.

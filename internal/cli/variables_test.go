@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables"
 	"github.com/sluice-dev/sluice/internal/variables/variablestest"
@@ -197,6 +198,38 @@ func TestNewValue(t *testing.T) {
 			}
 			if err != nil || !got.Equal(variables.NewValue(c.want)) {
 				t.Errorf("it is %q, %v", got.Reveal(), err)
+			}
+		})
+	}
+}
+
+// A command that is offered is the right one, for what the store calls the variable, or none is.
+func TestStoresThatAreNoFileAreWrittenByTheirOwnTools(t *testing.T) {
+	vault := func(change func(*v1alpha1.VaultStore)) v1alpha1.VariableStore {
+		s := v1alpha1.VaultStore{Address: "https://v", Mount: "kv", Path: "shop/prod", Version: 2}
+		if change != nil {
+			change(&s)
+		}
+		return v1alpha1.VariableStore{Vault: &s}
+	}
+	for about, c := range map[string]struct {
+		store     v1alpha1.VariableStore
+		cure, not string
+	}{
+		"a Key Vault":        {v1alpha1.VariableStore{KeyVault: "prod-vault"}, "--vault-name prod-vault --name DB-PASSWORD --file FILE", "DB_PASSWORD"},
+		"a Key Vault by URL": {v1alpha1.VariableStore{KeyVault: "https://prod-vault.vault.azure.cn"}, "--vault-name prod-vault --name DB-PASSWORD ", "https"},
+		"a shared secret":    {vault(nil), "`vault kv patch -address=https://v -mount=kv shop/prod DB_PASSWORD=-`", "kv put"},
+		"in a namespace":     {vault(func(s *v1alpha1.VaultStore) { s.Namespace = "team" }), "-address=https://v -namespace=team -mount=kv", "kv put"},
+		"a secret for each":  {vault(func(s *v1alpha1.VaultStore) { s.Key = "value" }), "`vault kv put -address=https://v -mount=kv shop/prod/DB_PASSWORD value=-`", "patch"},
+		"a secret for each, version 1": {vault(func(s *v1alpha1.VaultStore) { s.Version, s.Key = 1, "value" }),
+			"`vault kv put -address=https://v -mount=kv shop/prod/DB_PASSWORD value=-`", "patch"},
+		"a shared secret, version 1": {vault(func(s *v1alpha1.VaultStore) { s.Version = 1 }), "removes those that it is not given", "=-"},
+		"a Secret":                   {v1alpha1.VariableStore{Kubernetes: &v1alpha1.SecretStore{Namespace: "shop", Secret: "app"}}, "kubectl --namespace shop edit secret app", "vault"},
+	} {
+		t.Run(about, func(t *testing.T) {
+			err := elsewhere("prod", "DB_PASSWORD", &c.store)
+			if hint := fault.HintOf(err); !fault.Is(err, fault.Usage) || !strings.Contains(hint, c.cure) || strings.Contains(hint, c.not) {
+				t.Errorf("%v: it offers %s", err, hint)
 			}
 		})
 	}

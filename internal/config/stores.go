@@ -51,8 +51,13 @@ func (v *validator) vault(path string, s v1alpha1.VaultStore) {
 		v.absoluteURL(here, s.Address, true)
 	}
 	for key, text := range map[string]string{"mount": s.Mount, "path": s.Path} {
-		if here := child(path, key); v.positions.has(here) && (text == "" || strings.Trim(text, "/") != text) {
+		here := child(path, key)
+		switch {
+		case !v.positions.has(here):
+		case text == "" || strings.Trim(text, "/") != text:
 			v.report(here, "", "%q is empty, or begins or ends with a /", text)
+		case slices.ContainsFunc(strings.Split(text, "/"), func(part string) bool { return part == "" || part == "." || part == ".." }):
+			v.report(here, "write it as in vault kv get -mount=secret calculator/prod", "%q has an empty part, or one of dots", text)
 		}
 	}
 	if here := child(path, "key"); v.positions.has(here) && s.Key == "" {

@@ -182,6 +182,10 @@ func TestProblemsOfVariables(t *testing.T) {
 			"21:75: environments.dev.variables.vault.auth: needs exactly one of token, kubernetes, appRole, jwt",
 			"31:76: environments.prod.variables.vault.auth.token.env: is no name of an environment variable; write the variable's name, and its content where sluice runs",
 		}},
+		"a vault's places": {"", "    variables: {vault: {address: 'https://v', path: a//b}}\n", "    variables: {vault: {address: 'https://v', mount: a/./b, path: a/../b}}\n", []string{
+			`21:53: environments.dev.variables.vault.path: "a//b" has an empty part, or one of dots; write it as in vault kv get -mount=secret calculator/prod`,
+			`31:54: environments.prod.variables.vault.mount: "a/./b" has an empty part, or one of dots; write it as in vault kv get -mount=secret calculator/prod`,
+			`31:67: environments.prod.variables.vault.path: "a/../b" has an empty part, or one of dots; write it as in vault kv get -mount=secret calculator/prod`}},
 		"two ways to log in": {"", "    variables: {vault: {address: 'https://v', path: a, auth: {token: {env: A}, jwt: {role: a}}}}\n", inSOPS, []string{
 			"21:80: environments.dev.variables.vault.auth: has token and jwt, and needs exactly one of them; remove all but one"}},
 		"a vault's token": {"", "    variables: {vault: {address: 'https://v', path: a, key: '', auth: {jwt: {role: a, token: {env: A}, audience: v}}}}\n", "    variables: {vault: {address: 'https://v', path: a, auth: {jwt: {}}}}\n", []string{

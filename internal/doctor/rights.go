@@ -189,13 +189,17 @@ func lacking(l *lack) Finding {
 	if l.Namespace == "" {
 		where = " in the cluster"
 	}
-	found := bad("may not %s %s%s", strings.Join(l.verbs, ", "), rbac.Qualified(l.Group, l.Resource), where)
-	found.Code = "rights.missing"
-	what := "needed for: "
-	if l.Useful {
-		found.Severity, what = Warning, "useful for: "
+	what := rbac.Qualified(l.Group, l.Resource)
+	if l.Name != "" {
+		what += " " + l.Name
 	}
-	return found.seen(what + strings.Join(l.whys, "; ")).seen(l.reasons...)
+	found := bad("may not %s %s%s", strings.Join(l.verbs, ", "), what, where)
+	found.Code = "rights.missing"
+	use := "needed for: "
+	if l.Useful {
+		found.Severity, use = Warning, "useful for: "
+	}
+	return found.seen(use + strings.Join(l.whys, "; ")).seen(l.reasons...)
 }
 
 // granting says how somebody gets what is missing.
@@ -213,7 +217,7 @@ func granting(f Facts, missing []*lack) []string {
 		places = append(places, l.Namespace)
 		what := "somebody who may grant rights in " + l.Namespace + " runs, with a context of theirs for " + f.Cluster.Server + ", to give all that a deployment needs there:\n"
 		if l.Namespace == "" {
-			what = "the charts bring objects that belong to no namespace. Somebody else installs those, or gives these rights:\n"
+			what = outside(f, missing)
 		}
 		steps = append(steps, what+apply(f, l.Namespace))
 	}
@@ -221,6 +225,24 @@ func granting(f Facts, missing []*lack) []string {
 		steps = append(steps, "the members of these groups of Entra ID may do everything in the cluster, and grant it: az aks show "+named(f.Cluster.Azure)+" --query aadProfile.adminGroupObjectIDs")
 	}
 	return steps
+}
+
+// outside says who gives what is missing in no namespace, and for what: the way to a store, which has a name, and what charts bring.
+func outside(f Facts, missing []*lack) string {
+	way, brought := false, false
+	for _, l := range missing {
+		if l.Namespace == "" {
+			way, brought = way || l.Name != "", brought || l.Name == ""
+		}
+	}
+	who := "somebody who may grant rights in the whole cluster runs, with a context of theirs for " + f.Cluster.Server + ":\n"
+	switch {
+	case !brought:
+		return "references are read by a ClusterSecretStore, which belongs to no namespace: " + who
+	case way:
+		return "references are read by a ClusterSecretStore, and the charts bring objects; neither belongs to a namespace: " + who
+	}
+	return "the charts bring objects that belong to no namespace. Somebody else installs those, or gives these rights:\n"
 }
 
 // azureRoles says how somebody gets rights that Azure keeps, and not the cluster.
@@ -272,6 +294,9 @@ func rules(all []Access, namespace string) []string {
 			continue
 		}
 		what := fmt.Sprintf("apiGroups: [%q], resources: [%s]", a.Group, a.Resource)
+		if a.Name != "" {
+			what += fmt.Sprintf(", resourceNames: [%q]", a.Name)
+		}
 		if verbs[what] == nil {
 			order = append(order, what)
 		}

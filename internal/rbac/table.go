@@ -54,7 +54,8 @@ func own() []Rule {
 		{Use: Better, Why: "hear of a change at once", Resources: []string{"pods"}, Verbs: []string{"watch"}},
 		{Use: Better, Why: "hear of a change at once", Group: apps, Resources: []string{"deployments"}, Verbs: []string{"watch"}},
 		{Use: Better, Why: "hear of a change at once", Group: "discovery.k8s.io", Resources: []string{"endpointslices"}, Verbs: []string{"watch"}},
-		{Use: Gates, Why: "gates of http that have no way from outside; create is for POST", Resources: []string{"services/proxy"}, Verbs: []string{"get", "create"}},
+		{Use: Gates, Why: "gates of http that have no way from outside; each method has a verb: GET and HEAD get, POST create, PUT update",
+			Resources: []string{"services/proxy"}, Verbs: []string{"get", "create", "update", "patch", "delete"}},
 		{Use: Gates, Why: "the tests of charts", Resources: []string{"pods"}, Verbs: []string{"get"}},
 		{Use: Gates, Why: "the tests of charts", Group: batch, Resources: []string{"jobs"}, Verbs: []string{"get"}},
 	}

@@ -2,9 +2,13 @@ package variables
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/sluice-dev/sluice/internal/fault"
 )
 
 // Place is where the variables of a service go.
@@ -22,17 +26,47 @@ type Keeper interface {
 	//
 	// It fails with fault.Unreachable where the cluster does not let it.
 	Kept(ctx context.Context, place Place) ([]Value, error)
-	// Collect removes the objects of a place that none of the digests needs, and returns their names.
-	Collect(ctx context.Context, place Place, digests []string) (removed []string, err error)
+	// Collect removes the objects of a place that nothing needs, and returns their names. From the others it takes the notes of digests
+	// that need them no more.
+	Collect(ctx context.Context, place Place, needed Needs) (removed []string, err error)
 }
+
+// Needs finds out which deploy digests are still needed. It is asked once, after the objects were listed: whoever records a digest before
+// anything is kept for it, as every rollout does, is then either known, or has made or changed its objects since, and those are left alone.
+type Needs func(ctx context.Context) (digests []string, err error)
+
+// noted is what the names of the annotations begin with that say who needs an object.
+const noted = "digest.sluice.dev/"
 
 // NeededBy is the annotation of an object that the slots with a deploy digest need.
 func NeededBy(digest string) string {
 	_, hexadecimal, _ := strings.Cut(digest, ":")
-	return fmt.Sprintf("digest.sluice.dev/%.40s", hexadecimal)
+	return fmt.Sprintf("%s%.40s", noted, hexadecimal)
+}
+
+// Need notes that the slots with a deploy digest need an object. The note is another each time, so that an object changes also when it is
+// needed by the same digest again, and who has listed it before cannot remove it.
+func Need(digest string) map[string]string {
+	return map[string]string{NeededBy(digest): rand.Text()}
 }
 
 // Needed says whether an object with these annotations is needed by one of the digests.
 func Needed(annotations map[string]string, digests []string) bool {
 	return slices.ContainsFunc(digests, func(digest string) bool { _, ok := annotations[NeededBy(digest)]; return ok })
+}
+
+// Stale is the JSON merge patch that takes the notes of digests that need it no more off an object, as long as it is as it was listed at a
+// version; nil where there is none. Nothing else would: each deployment adds one, and annotations may have 256 KiB together.
+func Stale(annotations map[string]string, version string, digests []string) ([]byte, error) {
+	gone := map[string]any{}
+	for name := range annotations {
+		if strings.HasPrefix(name, noted) && !slices.ContainsFunc(digests, func(digest string) bool { return NeededBy(digest) == name }) {
+			gone[name] = nil
+		}
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": version, "annotations": gone}})
+	return patch, fault.Wrap(fault.Internal, "remove notes of digests", err)
 }

@@ -2,10 +2,14 @@ package variables
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 )
+
+// ErrForbidden is part of every error of a Referrer for which a right is missing in the cluster.
+var ErrForbidden = errors.New("forbidden")
 
 // Lister says which versions a store holds, and needs no right to what they contain.
 type Lister interface {
@@ -38,8 +42,9 @@ type Referrer interface {
 	// It fails with fault.Refused where the cluster cannot read them or somebody else's object has the name, and with fault.Unreachable
 	// where the cluster does not let it, or nothing in it answers.
 	Refer(ctx context.Context, place Place, digest string, references []Reference) (name string, err error)
-	// Collect removes the Secrets of a place that none of the digests needs, and returns their names.
-	Collect(ctx context.Context, place Place, digests []string) (removed []string, err error)
+	// Collect removes the Secrets of a place that nothing needs, and returns their names. From the others it takes the notes of digests
+	// that need them no more.
+	Collect(ctx context.Context, place Place, needed Needs) (removed []string, err error)
 }
 
 // Labels are those of what is written for a place. kind tells what one writer has written from what another has.

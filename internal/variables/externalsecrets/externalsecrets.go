@@ -42,6 +42,8 @@ type Target struct {
 	Provider string
 	// Settings are those of the provider that would lead elsewhere where they are others. One that a SecretStore leaves out is right.
 	Settings map[string]string
+	// Exact are those of which one that is left out means "", and leads elsewhere where it should be something.
+	Exact map[string]string
 	// Remote says where a variable is in the store; property is the key in what lies there, "" for all of it.
 	Remote func(name string) (key, property string)
 }
@@ -118,7 +120,7 @@ func (r *Referrer) document(place variables.Place, digest string, references []v
 	u.SetName(name)
 	u.SetNamespace(place.Namespace)
 	u.SetLabels(place.Labels(kind))
-	u.SetAnnotations(map[string]string{variables.NeededBy(digest): "true"})
+	u.SetAnnotations(variables.Need(digest))
 	return u, nil
 }
 
@@ -205,7 +207,7 @@ func (r *Referrer) unfilled(place variables.Place, name string, ready condition)
 }
 
 // Collect implements variables.Referrer. The Secrets go with their ExternalSecrets. A cluster that has no operator holds none.
-func (r *Referrer) Collect(ctx context.Context, place variables.Place, digests []string) ([]string, error) {
+func (r *Referrer) Collect(ctx context.Context, place variables.Place, needed variables.Needs) ([]string, error) {
 	selector := metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: place.Labels(kind)})
 	list, err := r.secrets(place.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if apierrors.IsNotFound(err) {
@@ -214,9 +216,19 @@ func (r *Referrer) Collect(ctx context.Context, place variables.Place, digests [
 	if err != nil {
 		return nil, r.failed(ctx, place, "list ExternalSecrets", "list", plural, err)
 	}
+	if len(list.Items) == 0 {
+		return nil, nil
+	}
+	digests, err := needed(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var removed []string
 	for _, there := range list.Items {
 		if variables.Needed(there.GetAnnotations(), digests) {
+			if err := r.forgetStale(ctx, place, there, digests); err != nil {
+				return removed, err
+			}
 			continue
 		}
 		// Whoever needs it since it was listed has changed it; the operator's own changes are taken up by the next run.
@@ -231,4 +243,17 @@ func (r *Referrer) Collect(ctx context.Context, place variables.Place, digests [
 		removed = append(removed, there.GetName())
 	}
 	return removed, nil
+}
+
+// forgetStale takes notes that are of no use any more off an object. One that somebody has changed since it was listed is left to the next run.
+func (r *Referrer) forgetStale(ctx context.Context, place variables.Place, there unstructured.Unstructured, digests []string) error {
+	patch, err := variables.Stale(there.GetAnnotations(), there.GetResourceVersion(), digests)
+	if err != nil || patch == nil {
+		return err
+	}
+	_, err = r.secrets(place.Namespace).Patch(ctx, there.GetName(), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return r.failed(ctx, place, "annotate ExternalSecret "+there.GetName(), "patch", plural, err)
 }

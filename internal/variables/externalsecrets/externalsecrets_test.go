@@ -39,6 +39,8 @@ type bed struct {
 	way     v1alpha1.ExternalSecrets
 	// denied are the verbs that we may not use on ExternalSecrets.
 	denied string
+	// vaultNamespace is that of the environment's store.
+	vaultNamespace string
 	// looked is called each time that somebody waits for the operator.
 	looked func(name int)
 
@@ -82,7 +84,7 @@ func (b *bed) Wait(ctx context.Context, d time.Duration) error {
 
 func (b *bed) referrer() *externalsecrets.Referrer {
 	return externalsecrets.New(b.objects, b.client, b.way, externalsecrets.Target{
-		Provider: "vault", Settings: map[string]string{"path": "secret", "version": "v2", "namespace": ""},
+		Provider: "vault", Settings: map[string]string{"path": "secret", "version": "v2"}, Exact: map[string]string{"namespace": b.vaultNamespace},
 		Remote: func(name string) (string, string) { return "secret/shop/" + name, "value" },
 	}, b)
 }
@@ -115,6 +117,10 @@ func (b *bed) get(name string) *unstructured.Unstructured {
 		b.t.Fatal(err)
 	}
 	return u
+}
+
+func needs(digests ...string) variables.Needs {
+	return func(context.Context) ([]string, error) { return digests, nil }
 }
 
 func digestOf(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
@@ -250,7 +256,7 @@ func TestCollectLeavesWhatIsNeeded(t *testing.T) {
 	if _, err := b.objects.Resource(resource("externalsecrets")).Namespace("shop").Create(t.Context(), stranger, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	removed, err := b.referrer().Collect(t.Context(), prod, []string{digestOf("2"), ""})
+	removed, err := b.referrer().Collect(t.Context(), prod, needs(digestOf("2"), ""))
 	if err != nil || cmp.Diff([]string{old}, removed) != "" {
 		t.Errorf("removed %v, %v", removed, err)
 	}
@@ -258,18 +264,58 @@ func TestCollectLeavesWhatIsNeeded(t *testing.T) {
 	b.get("stranger")
 }
 
+// Another run records a digest, and then refers for it. Whenever it does, that stays; and where it is not known what is needed, all does.
+func TestWhatIsReferredToMeanwhileStays(t *testing.T) {
+	b := newBed(t)
+	b.answers("True", "SecretSynced", "")
+	old := b.refer(digestOf("1"), "7")
+	removed, err := b.referrer().Collect(t.Context(), prod, func(context.Context) ([]string, error) {
+		b.refer(digestOf("2"), "8")
+		return []string{digestOf("1"), digestOf("2")}, nil
+	})
+	if err != nil || len(removed) != 0 {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	stamp := func() string { return b.get(old).GetAnnotations()[variables.NeededBy(digestOf("1"))] }
+	before := stamp()
+	if b.refer(digestOf("1"), "7"); stamp() == before || before == "" {
+		t.Errorf("what is needed again has not changed: %s", before)
+	}
+	unknown := func(context.Context) ([]string, error) { return nil, fault.New(fault.Unreachable, "", "down") }
+	if removed, err := b.referrer().Collect(t.Context(), prod, unknown); !fault.Is(err, fault.Unreachable) || len(removed) != 0 {
+		t.Errorf("not knowing what is needed it removed %v, %v", removed, err)
+	}
+	b.get(old)
+}
+
+// Each deployment notes its digest; the notes of those that are over go, and no other.
+func TestNotesThatAreOverAreTakenOff(t *testing.T) {
+	b := newBed(t)
+	b.answers("True", "SecretSynced", "")
+	name := b.refer(digestOf("1"), "7")
+	for _, digit := range []string{"2", "3"} {
+		b.refer(digestOf(digit), "7")
+	}
+	if removed, err := b.referrer().Collect(t.Context(), prod, needs(digestOf("2"), digestOf("5"), "")); err != nil || len(removed) != 0 {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	if got := b.get(name).GetAnnotations(); len(got) != 1 || got[variables.NeededBy(digestOf("2"))] == "" {
+		t.Errorf("it is needed by %v", got)
+	}
+}
+
 func TestACollectWithoutAnOperatorFindsNothing(t *testing.T) {
 	b := newBed(t)
 	b.objects.PrependReactor("list", "externalsecrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewGenericServerResponse(404, "list", schema.GroupResource{}, "", "404 page not found", 0, true)
 	})
-	if removed, err := b.referrer().Collect(t.Context(), prod, nil); removed != nil || err != nil {
+	if removed, err := b.referrer().Collect(t.Context(), prod, needs()); removed != nil || err != nil {
 		t.Errorf("it gives %v, %v", removed, err)
 	}
 	b.objects.PrependReactor("list", "externalsecrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Group: "external-secrets.io", Resource: "externalsecrets"}, "", errors.New("no"))
 	})
-	if _, err := b.referrer().Collect(t.Context(), prod, nil); !fault.Is(err, fault.Unreachable) || !strings.Contains(fault.HintOf(err), "--verb=list --resource=externalsecrets.external-secrets.io") {
+	if _, err := b.referrer().Collect(t.Context(), prod, needs()); !fault.Is(err, fault.Unreachable) || !errors.Is(err, variables.ErrForbidden) || !strings.Contains(fault.HintOf(err), "--verb=list --resource=externalsecrets.external-secrets.io") {
 		t.Errorf("without a right it gives %v", err)
 	}
 }

@@ -2,8 +2,10 @@ package externalsecrets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 
@@ -85,12 +87,20 @@ func (r *Referrer) same(store *unstructured.Unstructured) error {
 			strings.Join(slices.Sorted(maps.Keys(provider)), ", "), r.target.Provider).
 			WithHint("let it lead to the store that `variables` of the environment names, or name another %s", r.way.Kind)
 	}
+	differs := func(key, have, want string) error {
+		return fault.New(fault.Refused, op, "%s has the %s %q, and this environment's store has %q: the cluster would read another store", r.named(store), key, have, want).
+			WithHint("correct it, or name another %s", r.way.Kind)
+	}
 	for _, key := range slices.Sorted(maps.Keys(r.target.Settings)) {
-		want := r.target.Settings[key]
-		have, there := settings[key].(string)
-		if there && have != "" && plain(have) != plain(want) {
-			return fault.New(fault.Refused, op, "%s has the %s %q, and this environment's store has %q: the cluster would read another store", r.named(store), key, have, want).
-				WithHint("correct it, or name another %s", r.way.Kind)
+		have, _ := settings[key].(string)
+		if want := r.target.Settings[key]; have != "" && plain(have) != plain(want) {
+			return differs(key, have, want)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.target.Exact)) {
+		have, _ := settings[key].(string)
+		if want := r.target.Exact[key]; plain(have) != plain(want) {
+			return differs(key, have, want)
 		}
 	}
 	return nil
@@ -127,13 +137,14 @@ func (r *Referrer) allowed(ctx context.Context, place variables.Place) error {
 	return nil
 }
 
+// forbidden names the role after what it is for: several may be missing, and a role that is there is not created again.
 func (r *Referrer) forbidden(place variables.Place, verbs, resource, what string) error {
 	if r.everywhere() && resource == r.resource() {
-		return fault.New(fault.Unreachable, op, "%s: forbidden", what).
-			WithHint("grant it: kubectl create clusterrole sluice-references --verb=%s --resource=%s.%s --resource-name=%s, and a clusterrolebinding of it", verbs, resource, group, r.way.Store)
+		return fault.New(fault.Unreachable, op, "%s: %w", what, variables.ErrForbidden).
+			WithHint("grant it: kubectl create clusterrole sluice-%s-%s --verb=%s --resource=%s.%s --resource-name=%s, and a clusterrolebinding of it", resource, r.way.Store, verbs, resource, group, r.way.Store)
 	}
-	return fault.New(fault.Unreachable, op, "%s in namespace %s: forbidden", what, place.Namespace).
-		WithHint("grant it: kubectl --namespace %s create role sluice-references --verb=%s --resource=%s.%s, and a rolebinding of it", place.Namespace, verbs, resource, group)
+	return fault.New(fault.Unreachable, op, "%s in namespace %s: %w", what, place.Namespace, variables.ErrForbidden).
+		WithHint("grant it: kubectl --namespace %s create role sluice-%s --verb=%s --resource=%s.%s, and a rolebinding of it", place.Namespace, resource, verbs, resource, group)
 }
 
 // failed is what the API server refused, and which right it wants; nil for no error.
@@ -145,6 +156,11 @@ func (r *Referrer) failed(ctx context.Context, place variables.Place, what, verb
 		return fault.Wrap(fault.Interrupted, op, ctx.Err())
 	case apierrors.IsForbidden(err):
 		return r.forbidden(place, verb, resource, what)
+	case apierrors.IsUnauthorized(err):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: the API server refuses the credentials", what, place.Namespace).WithHint("log in again")
+	case errors.As(err, new(net.Error)):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: %w", what, place.Namespace, err).
+			WithHint("is the cluster up, and is this network allowed to reach it?")
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return fault.New(fault.Refused, op, "%s in namespace %s: the operator's API takes no such object: %w", what, place.Namespace, err).
 			WithHint("the cluster's External Secrets may be older than 0.16; names of variables, or their key:, are letters, digits, dashes, dots and underscores")

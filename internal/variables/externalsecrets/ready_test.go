@@ -2,6 +2,7 @@ package externalsecrets_test
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -31,6 +32,10 @@ func provider(u *unstructured.Unstructured) map[string]any {
 	return u.Object["spec"].(map[string]any)["provider"].(map[string]any)
 }
 
+func inNamespace(name string) func(u *unstructured.Unstructured) {
+	return func(u *unstructured.Unstructured) { provider(u)["vault"].(map[string]any)["namespace"] = name }
+}
+
 func TestReady(t *testing.T) {
 	forbidden := func(resource string) clienttesting.ReactionFunc {
 		return func(clienttesting.Action) (bool, runtime.Object, error) {
@@ -55,24 +60,39 @@ func TestReady(t *testing.T) {
 		}), nil, fault.Refused, "SecretStore shop/vault leads to a store of the kind azurekv, and this environment's is vault", "`variables` of the environment"},
 		"another store": {storeOf(func(u *unstructured.Unstructured) { provider(u)["vault"].(map[string]any)["path"] = "other" }), nil, fault.Refused,
 			`has the path "other", and this environment's store has "secret": the cluster would read another store`, "correct it"},
+		"a namespace that the environment has not": {storeOf(inNamespace("team")), nil, fault.Refused,
+			`has the namespace "team", and this environment's store has "": the cluster would read another store`, "correct it"},
+		"no namespace, and the environment has one": {storeOf(nil), func(b *bed) { b.vaultNamespace = "team" }, fault.Refused,
+			`has the namespace "", and this environment's store has "team": the cluster would read another store`, "correct it"},
+		"the same namespace": {store: storeOf(inNamespace("team/")), change: func(b *bed) { b.vaultNamespace = "team" }},
 		"nobody has looked": {storeOf(func(u *unstructured.Unstructured) { delete(u.Object, "status") }), nil, fault.Refused,
 			"nothing in the cluster has looked at SecretStore shop/vault", "spec.controller"},
 		"a store that is not good": {storeOf(func(u *unstructured.Unstructured) {
 			u.Object["status"] = conditions("False", "InvalidProviderConfig", "unable to validate store")
 		}), nil, fault.Refused, "SecretStore shop/vault cannot be used: unable to validate store (InvalidProviderConfig)", "kubectl --namespace shop describe secretstore vault"},
 		"no right to write": {storeOf(nil), func(b *bed) { b.denied = "patch,delete" }, fault.Unreachable,
-			"we may not patch, delete ExternalSecrets in namespace shop: forbidden", "--verb=patch,delete --resource=externalsecrets.external-secrets.io"},
+			"we may not patch, delete ExternalSecrets in namespace shop: forbidden", "create role sluice-externalsecrets --verb=patch,delete --resource=externalsecrets.external-secrets.io"},
 		"no right to look": {storeOf(nil), func(b *bed) { b.objects.PrependReactor("get", "secretstores", forbidden("secretstores")) }, fault.Unreachable,
-			"read SecretStore vault in namespace shop: forbidden", "--verb=get --resource=secretstores.external-secrets.io"},
+			"read SecretStore vault in namespace shop: forbidden", "create role sluice-secretstores --verb=get --resource=secretstores.external-secrets.io"},
 		"no right to look in the cluster": {storeOf(nil), func(b *bed) {
 			b.way.Kind = "ClusterSecretStore"
 			b.objects.PrependReactor("get", "clustersecretstores", forbidden("clustersecretstores"))
-		}, fault.Unreachable, "read ClusterSecretStore vault: forbidden", "create clusterrole sluice-references --verb=get --resource=clustersecretstores.external-secrets.io --resource-name=vault"},
+		}, fault.Unreachable, "read ClusterSecretStore vault: forbidden", "create clusterrole sluice-clustersecretstores-vault --verb=get --resource=clustersecretstores.external-secrets.io --resource-name=vault"},
 		"no answer": {storeOf(nil), func(b *bed) {
 			b.objects.PrependReactor("get", "secretstores", func(clienttesting.Action) (bool, runtime.Object, error) {
-				return true, nil, errors.New("connection refused")
+				return true, nil, &url.Error{Op: "Get", URL: "https://c", Err: errors.New("connection refused")}
 			})
-		}, fault.Transient, "connection refused", ""},
+		}, fault.Unreachable, "connection refused", "is the cluster up"},
+		"no credentials": {storeOf(nil), func(b *bed) {
+			b.objects.PrependReactor("get", "secretstores", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewUnauthorized("no")
+			})
+		}, fault.Unreachable, "the API server refuses the credentials", "log in again"},
+		"a server that is busy": {storeOf(nil), func(b *bed) {
+			b.objects.PrependReactor("get", "secretstores", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewTooManyRequests("busy", 1)
+			})
+		}, fault.Transient, "busy", ""},
 	} {
 		t.Run(about, func(t *testing.T) {
 			var objects []runtime.Object

@@ -176,6 +176,16 @@ func questionsOf(queries []variables.Query) (questions []*question, errs []error
 // SecretName is what a variable is called in a Key Vault, whose names have no underscores: DB_PASSWORD is the secret DB-PASSWORD.
 func SecretName(variable string) string { return strings.ReplaceAll(variable, "_", "-") }
 
+// Name is that of a vault which is a name or has an address of its own.
+func Name(vault string) string {
+	host, err := hostOf(vault)
+	if err != nil {
+		return vault
+	}
+	name, _, _ := strings.Cut(host, ".")
+	return name
+}
+
 // URL is the address of a vault that is a name or has an address of its own.
 func URL(vault string) string {
 	host, err := hostOf(vault)

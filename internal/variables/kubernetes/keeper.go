@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -55,7 +56,7 @@ func (k *Keeper) Keep(ctx context.Context, place variables.Place, digest string,
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: nameOf(place.Service, key, data), Labels: place.Labels(kind),
-			Annotations: map[string]string{variables.NeededBy(digest): "true"},
+			Annotations: variables.Need(digest),
 		},
 		Type: corev1.SecretTypeOpaque, Data: data, Immutable: &always,
 	}
@@ -108,15 +109,22 @@ func (k *Keeper) list(ctx context.Context, place variables.Place) (*corev1.Secre
 }
 
 // Collect implements variables.Keeper.
-func (k *Keeper) Collect(ctx context.Context, place variables.Place, digests []string) ([]string, error) {
+func (k *Keeper) Collect(ctx context.Context, place variables.Place, needed variables.Needs) ([]string, error) {
 	secrets := k.client.CoreV1().Secrets(place.Namespace)
 	list, err := k.list(ctx, place)
+	if err != nil || len(list.Items) == 0 {
+		return nil, err
+	}
+	digests, err := needed(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var removed []string
 	for _, secret := range list.Items {
 		if variables.Needed(secret.Annotations, digests) {
+			if err := k.forgetStale(ctx, place, secret.ObjectMeta, digests); err != nil {
+				return removed, err
+			}
 			continue
 		}
 		// Whoever needs it since it was listed has changed it.
@@ -131,6 +139,19 @@ func (k *Keeper) Collect(ctx context.Context, place variables.Place, digests []s
 		removed = append(removed, secret.Name)
 	}
 	return removed, nil
+}
+
+// forgetStale takes notes that are of no use any more off a Secret. One that somebody has changed since it was listed is left to the next run.
+func (k *Keeper) forgetStale(ctx context.Context, place variables.Place, there metav1.ObjectMeta, digests []string) error {
+	patch, err := variables.Stale(there.Annotations, there.ResourceVersion, digests)
+	if err != nil || patch == nil {
+		return err
+	}
+	_, err = k.client.CoreV1().Secrets(place.Namespace).Patch(ctx, there.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: v1alpha1.FieldManager})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return failed(ctx, place, "annotate Secret "+there.Name, "patch", err)
 }
 
 // Forget removes the key with which a namespace's Secrets were named; none of them may be needed any more.
@@ -197,6 +218,11 @@ func failed(ctx context.Context, place variables.Place, what, verb string, err e
 	case apierrors.IsForbidden(err):
 		return fault.New(fault.Unreachable, op, "%s in namespace %s: forbidden", what, place.Namespace).
 			WithHint("let whoever deploys %s Secrets in the namespace %s", verb, place.Namespace)
+	case apierrors.IsUnauthorized(err):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: the API server refuses the credentials", what, place.Namespace).WithHint("log in again")
+	case errors.As(err, new(net.Error)):
+		return fault.New(fault.Unreachable, op, "%s in namespace %s: %w", what, place.Namespace, err).
+			WithHint("is the cluster up, and is this network allowed to reach it?")
 	case apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err):
 		return fault.New(fault.Refused, op, "%s in namespace %s: %w", what, place.Namespace, errors.New("the API server takes no such Secret")).
 			WithHint("names of variables, or their key:, are letters, digits, dashes, dots and underscores; all together may have 1 MiB")

@@ -2,6 +2,9 @@ package kubernetes_test
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +29,10 @@ func contents(password string) map[string]variables.Value {
 }
 
 func digestOf(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
+
+func needs(digests ...string) variables.Needs {
+	return func(context.Context) ([]string, error) { return digests, nil }
+}
 
 func keep(t *testing.T, k *kubernetes.Keeper, digest, password string) string {
 	t.Helper()
@@ -87,7 +94,7 @@ func TestWhatNothingNeedsIsCollected(t *testing.T) {
 	if _, err := k.Keep(t.Context(), away, digestOf("3"), contents("three")); err != nil {
 		t.Fatal(err)
 	}
-	removed, err := k.Collect(t.Context(), prod, []string{digestOf("1"), ""})
+	removed, err := k.Collect(t.Context(), prod, needs(digestOf("1"), ""))
 	if err != nil || !slices.Equal(removed, []string{gone}) {
 		t.Errorf("%v was removed, %v; want %s", removed, err, gone)
 	}
@@ -100,6 +107,89 @@ func TestWhatNothingNeedsIsCollected(t *testing.T) {
 	}
 	if err := k.Forget(t.Context(), "shop"); err != nil {
 		t.Errorf("a key that is gone: %v", err)
+	}
+}
+
+// Another run records a digest, and then keeps something for it. Whenever it does, that stays.
+func TestWhatIsKeptMeanwhileStays(t *testing.T) {
+	client := fake.NewClientset()
+	k := kubernetes.NewKeeper(client)
+	name := keep(t, k, digestOf("1"), "one")
+	stamp := func() string {
+		secret, err := client.CoreV1().Secrets("shop").Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret.Annotations[variables.NeededBy(digestOf("1"))]
+	}
+	removed, err := k.Collect(t.Context(), prod, func(context.Context) ([]string, error) {
+		keep(t, k, digestOf("2"), "two")
+		return []string{digestOf("1"), digestOf("2")}, nil
+	})
+	if err != nil || len(removed) != 0 {
+		t.Errorf("%v was removed, %v", removed, err)
+	}
+	// What the same digest needs again changes, so the version that was listed before is not the one that is there.
+	before := stamp()
+	if keep(t, k, digestOf("1"), "one"); stamp() == before || before == "" {
+		t.Errorf("the Secret has not changed: %s", before)
+	}
+	var listed string
+	client.PrependReactor("list", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		list := &corev1.SecretList{Items: []corev1.Secret{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, ResourceVersion: "7", Labels: prod.Labels("true")}}}}
+		return true, list, nil
+	})
+	client.PrependReactor("delete", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		listed = *action.(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions.ResourceVersion
+		return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, name, nil)
+	})
+	if removed, err := k.Collect(t.Context(), prod, needs()); err != nil || len(removed) != 0 || listed != "7" {
+		t.Errorf("%v was removed at version %q, %v", removed, listed, err)
+	}
+}
+
+// Each deployment notes its digest; the notes of those that are over go, and no other.
+func TestNotesThatAreOverAreTakenOff(t *testing.T) {
+	client := fake.NewClientset()
+	k := kubernetes.NewKeeper(client)
+	name := keep(t, k, digestOf("1"), "one")
+	for _, digit := range []string{"2", "3", "4"} {
+		keep(t, k, digestOf(digit), "one")
+	}
+	if removed, err := k.Collect(t.Context(), prod, needs(digestOf("2"), digestOf("4"), digestOf("5"), "")); err != nil || len(removed) != 0 {
+		t.Errorf("%v was removed, %v", removed, err)
+	}
+	secret, err := client.CoreV1().Secrets("shop").Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{variables.NeededBy(digestOf("2")), variables.NeededBy(digestOf("4"))}
+	if got := slices.Sorted(maps.Keys(secret.Annotations)); !slices.Equal(got, want) || string(secret.Data["TOKEN"]) != "t0ken" {
+		t.Errorf("it is needed by %v", got)
+	}
+	// Who changes it at the same time goes first.
+	client.PrependReactor("patch", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, name, nil)
+	})
+	if _, err := k.Collect(t.Context(), prod, needs(digestOf("2"))); err != nil {
+		t.Errorf("a conflict gives %v", err)
+	}
+}
+
+// Where it is not known what is needed, nothing is removed.
+func TestNothingIsCollectedBlindly(t *testing.T) {
+	client := fake.NewClientset()
+	k := kubernetes.NewKeeper(client)
+	unknown := func(context.Context) ([]string, error) { return nil, fault.New(fault.Unreachable, "", "down") }
+	if _, err := k.Collect(t.Context(), prod, unknown); err != nil {
+		t.Errorf("it asks although there is nothing to remove: %v", err)
+	}
+	name := keep(t, k, digestOf("1"), "one")
+	if removed, err := k.Collect(t.Context(), prod, unknown); !fault.Is(err, fault.Unreachable) || len(removed) != 0 {
+		t.Errorf("%v was removed, %v", removed, err)
+	}
+	if _, err := client.CoreV1().Secrets("shop").Get(t.Context(), name, metav1.GetOptions{}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -137,7 +227,7 @@ func TestARightThatIsMissingIsNamed(t *testing.T) {
 			return err
 		},
 		"list": func(ctx context.Context, k *kubernetes.Keeper) error {
-			_, err := k.Collect(ctx, prod, nil)
+			_, err := k.Collect(ctx, prod, needs())
 			return err
 		},
 	} {
@@ -148,6 +238,25 @@ func TestARightThatIsMissingIsNamed(t *testing.T) {
 		err := ask(t.Context(), kubernetes.NewKeeper(client))
 		if !fault.Is(err, fault.Unreachable) || !strings.Contains(fault.HintOf(err), verb+" Secrets") || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v (%s)", verb, err, fault.HintOf(err))
+		}
+	}
+}
+
+func TestAClusterThatIsNotReachedIsTold(t *testing.T) {
+	for about, c := range map[string]struct {
+		answer error
+		kind   fault.Kind
+		cure   string
+	}{
+		"refused":        {&url.Error{Op: "Get", URL: "https://c", Err: errors.New("connection refused")}, fault.Unreachable, "is the cluster up"},
+		"no credentials": {apierrors.NewUnauthorized("no"), fault.Unreachable, "log in again"},
+		"busy":           {apierrors.NewTooManyRequests("busy", 1), fault.Transient, ""},
+	} {
+		client := fake.NewClientset()
+		client.PrependReactor("list", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, c.answer })
+		_, err := kubernetes.NewKeeper(client).Collect(t.Context(), prod, needs())
+		if !fault.Is(err, c.kind) || !strings.Contains(fault.HintOf(err), c.cure) {
+			t.Errorf("%s gives %v (%s)", about, err, fault.HintOf(err))
 		}
 	}
 }

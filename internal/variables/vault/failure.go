@@ -66,7 +66,7 @@ func (s *Store) answered(response *api.Response, said *api.ResponseError, place 
 	switch {
 	case said.StatusCode == http.StatusTooManyRequests:
 		return later(after, unreachable("%s is throttled: a quota takes no more requests for now", s.at.Address).
-			WithHint("wait some seconds and run the command again; quotas are listed by vault list sys/quotas/rate-limit%s", s.option()))
+			WithHint("wait some seconds and run the command again; quotas are listed by vault list%s sys/quotas/rate-limit", s.server()))
 	case said.RawError && said.StatusCode < http.StatusInternalServerError:
 		return s.stranger()
 	case has(said, "Vault is sealed"), has(said, "OpenBao is sealed"):
@@ -83,7 +83,7 @@ func (s *Store) answered(response *api.Response, said *api.ResponseError, place 
 			WithHint("check mount and path; then let a policy of %s hold: path %q { capabilities = [\"read\"] }", s.who(), s.granted(place)), said.StatusCode, false}
 	default:
 		return unreachable("%s answered %d to the question for %s", s.at.Address, said.StatusCode, place).
-			WithHint("ask the same with vault read -address=%s %s", s.at.Address, place)
+			WithHint("ask the same with vault read%s %s", s.server(), place)
 	}
 }
 
@@ -103,6 +103,9 @@ func (s *Store) granted(place string) string {
 	return allowed + "/*"
 }
 
+// server is what the vault command needs to find the place of the settings: it knows another from VAULT_ADDR, or none.
+func (s *Store) server() string { return " -address=" + s.at.Address + s.option() }
+
 // option is what the vault command needs to find the namespace.
 func (s *Store) option() string {
 	if s.at.Namespace == "" {
@@ -120,9 +123,9 @@ func (s *Store) within() string {
 
 // cli is a command about a secret, for people.
 func (s *Store) cli(verb, path string, options ...string) string {
-	return strings.Join(append([]string{"vault kv " + verb + s.option() + " -mount=" + s.at.Mount}, append(options, path)...), " ")
+	return strings.Join(append([]string{"vault kv " + verb + s.server() + " -mount=" + s.at.Mount}, append(options, path)...), " ")
 }
 
 func (s *Store) metadata(path string) string {
-	return fmt.Sprintf("vault kv metadata patch%s -mount=%s %s", s.option(), s.at.Mount, path)
+	return fmt.Sprintf("vault kv metadata patch%s -mount=%s %s", s.server(), s.at.Mount, path)
 }

@@ -161,7 +161,7 @@ func TestThrottledByAQuota(t *testing.T) {
 		if !fault.Is(err, fault.Unreachable) {
 			t.Fatalf("it failed with %v", err)
 		}
-		told(t, err, []string{"variable b: ", "is throttled"}, "vault list sys/quotas/rate-limit")
+		told(t, err, []string{"variable b: ", "is throttled"}, "vault list -address="+b.Server.URL+" sys/quotas/rate-limit")
 	})
 }
 

@@ -28,7 +28,7 @@ func (s *Store) Versions(ctx context.Context, queries []variables.Query) ([]vari
 	}
 	if s.at.Version == 1 {
 		return nil, variables.Failed(s, []error{fault.New(fault.Usage, "", "version 1 of the engine has no versions").
-			WithHint("let it keep them: vault kv enable-versioning %s, and write `version: 2`", s.at.Mount)})
+			WithHint("let it keep them: vault kv enable-versioning%s %s, and write `version: 2`", s.server(), s.at.Mount)})
 	}
 	groups, errs := s.groups(queries)
 	answers := make([]variables.Variable, len(queries))

@@ -65,7 +65,7 @@ func TestVersionsOfASharedSecretAreOneRequest(t *testing.T) {
 			t.Errorf("%d requests gave %v, %v", len(b.Seen()), got, err)
 		}
 		_, err = b.store(func(s *v1alpha1.VaultStore) { s.Mount, s.Version = "first", 1 }).Versions(t.Context(), queries("a"))
-		if !fault.Is(err, fault.Usage) || !strings.Contains(fault.HintOf(err), "enable-versioning first") {
+		if !fault.Is(err, fault.Usage) || !strings.Contains(fault.HintOf(err), "enable-versioning -address="+b.Server.URL+" first") {
 			t.Errorf("version 1 gave %v", err)
 		}
 	})

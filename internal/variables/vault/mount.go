@@ -32,7 +32,7 @@ func (s *Store) nothing(ctx context.Context, path string) error {
 	switch {
 	case fault.Is(err, fault.Unreachable) && statusOf(err) == http.StatusForbidden:
 		return variables.Wide(fault.New(fault.NotFound, "", "nothing is mounted at %s%s", s.at.Mount, s.within()).
-			WithHint("look for it: vault secrets list%s; and write it as `mount`", s.option()))
+			WithHint("look for it: vault secrets list%s; and write it as `mount`", s.server()))
 	case err != nil && !errors.Is(err, errNothing):
 		return err
 	case err != nil || json.Unmarshal(found.Data, &mount) != nil:
@@ -43,7 +43,7 @@ func (s *Store) nothing(ctx context.Context, path string) error {
 	switch {
 	case mount.Type != "kv" && mount.Type != "generic":
 		return variables.Wide(fault.New(fault.Usage, "", "what is mounted at %s is an engine for %s, and none for keys and values", s.at.Mount, mount.Type).
-			WithHint("look for it: vault secrets list%s; and write it as `mount`", s.option()))
+			WithHint("look for it: vault secrets list%s; and write it as `mount`", s.server()))
 	case version != strconv.Itoa(s.at.Version):
 		return variables.Wide(fault.New(fault.Usage, "", "the engine at %s is of version %s, and not %d", s.at.Mount, version, s.at.Version).
 			WithHint("write `version: %s`", version))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 	"time"
@@ -43,7 +44,7 @@ func (s *Store) pick(found *secret, name string) (variables.Variable, error) {
 	switch {
 	case !ok || bytes.Equal(content, []byte("null")):
 		return variables.Variable{}, fault.New(fault.NotFound, "", "%s has no key %s", found, key).
-			WithHint("add it: %s %s=@FILE", s.cli("patch", found.path), key)
+			WithHint("%s", s.adding(found.path, key))
 	case json.Unmarshal(content, &text) != nil:
 		text = string(content) // a number, a boolean, or JSON: as it was written
 	}
@@ -52,6 +53,14 @@ func (s *Store) pick(found *secret, name string) (variables.Variable, error) {
 		version = s.fingerprint(found.path, key, content)
 	}
 	return variables.Variable{Name: name, Version: version, Value: variables.NewValue(text), Expires: found.expires}, nil
+}
+
+// adding says how a key comes into a secret that holds others. Version 1 of the engine knows no patch, and its put forgets what it is not given.
+func (s *Store) adding(path, key string) string {
+	if s.at.Version == 1 {
+		return fmt.Sprintf("write secret %s at %s again with all its keys and %s: in version 1 of the engine vault kv put removes those that it is not given", path, s.at.Mount, key)
+	}
+	return fmt.Sprintf("add it: %s %s=@FILE", s.cli("patch", path), key)
 }
 
 // read asks for a secret whose versions the engine counts.

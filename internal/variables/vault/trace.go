@@ -77,10 +77,10 @@ func (s *Store) match(found *secret, wanted map[int]bool, seen map[string][]byte
 func (s *Store) lost(current *secret, q variables.Query) error {
 	if s.at.Version == 1 {
 		return fault.New(fault.Refused, "", "version %s %w: version 1 of the engine keeps the latest only", q.Version, variables.ErrGone).
-			WithHint("take the current one with `onRollback: current`, or let the engine keep versions: vault kv enable-versioning %s, and `version: 2`", s.at.Mount)
+			WithHint("take the current one with `onRollback: current`, or let the engine keep versions: vault kv enable-versioning%s %s, and `version: 2`", s.server(), s.at.Mount)
 	}
 	return fault.New(fault.Refused, "", "version %s %w: no version of secret %s up to %d that is kept holds it", q.Version, variables.ErrGone, current.path, current.version).
-		WithHint("take the current one with `onRollback: current`, or let the engine keep more: vault kv metadata patch%s -mount=%s -max-versions=50 %s", s.option(), s.at.Mount, current.path)
+		WithHint("take the current one with `onRollback: current`, or let the engine keep more: vault kv metadata patch%s -mount=%s -max-versions=50 %s", s.server(), s.at.Mount, current.path)
 }
 
 // fingerprint names a content and does not tell it. There is no key that all who deploy share, so it is made slow: whoever reads a

@@ -85,7 +85,7 @@ func TestContents(t *testing.T) {
 			}
 		}
 		_, err = b.store(nil).Resolve(t.Context(), queries("nothing", "NUMBER"))
-		fails(t, err, fault.NotFound, nil, "variable NUMBER: secret calculator/prod, version 6, has no key NUMBER", "vault kv patch -mount=second calculator/prod")
+		fails(t, err, fault.NotFound, nil, "variable NUMBER: secret calculator/prod, version 6, has no key NUMBER", "vault kv patch -address="+b.Server.URL+" -mount=second calculator/prod")
 	})
 }
 
@@ -114,13 +114,13 @@ func TestVersionsThatAreNotKept(t *testing.T) {
 		if err := ask("1"); err != nil {
 			t.Error(err)
 		}
-		fails(t, ask("3"), fault.Refused, variables.ErrGone, "version 3 of secret calculator/prod/a is not kept", "vault kv get -mount=second calculator/prod/a")
+		fails(t, ask("3"), fault.Refused, variables.ErrGone, "version 3 of secret calculator/prod/a is not kept", "vault kv get -address="+b.Server.URL+" -mount=second calculator/prod/a")
 		for _, version := range []string{"0", "-1", "01", "x", "1&list=true", "99999999999999999999"} {
 			fails(t, ask(version), fault.Refused, variables.ErrGone, "version "+version+" of", "vault kv get")
 		}
 		b.write("DELETE", "second/data/calculator/prod/a", nil)
 		for _, version := range []string{"", "2"} {
-			fails(t, ask(version), fault.Refused, variables.ErrGone, "version 2 of secret calculator/prod/a is not kept: it was deleted on 20", "vault kv undelete -mount=second -versions=2 calculator/prod/a")
+			fails(t, ask(version), fault.Refused, variables.ErrGone, "version 2 of secret calculator/prod/a is not kept: it was deleted on 20", "vault kv undelete -address="+b.Server.URL+" -mount=second -versions=2 calculator/prod/a")
 		}
 		if err := ask("1"); err != nil {
 			t.Errorf("the version before cannot be read: %v", err)
@@ -212,7 +212,7 @@ func TestExpiry(t *testing.T) {
 		}
 		b.expires("calculator/prod", "2026-01-31")
 		_, err := s.Resolve(t.Context(), queries("a"))
-		fails(t, err, fault.Refused, variables.ErrExpired, "variable a: secret calculator/prod, version 1, has expired on 2026-01-31T00:00:00Z", "vault kv metadata patch")
+		fails(t, err, fault.Refused, variables.ErrExpired, "variable a: secret calculator/prod, version 1, has expired on 2026-01-31T00:00:00Z", "vault kv metadata patch -address="+b.Server.URL)
 		b.expires("calculator/prod", "soon")
 		_, err = s.Resolve(t.Context(), queries("a"))
 		fails(t, err, fault.Refused, nil, `the custom metadata "expires" of secret calculator/prod is no time`, "-custom-metadata=expires=2027-01-31")
@@ -255,7 +255,7 @@ func TestWrongPlaces(t *testing.T) {
 			return err
 		}
 		fails(t, ask(func(s *v1alpha1.VaultStore) { s.Path = "calculator/pord" }), fault.NotFound, nil,
-			"variables a, b: there is no secret calculator/pord at second", "vault kv put -mount=second calculator/pord KEY=@FILE")
+			"variables a, b: there is no secret calculator/pord at second", "vault kv put -address="+b.Server.URL+" -mount=second calculator/pord KEY=@FILE")
 		fails(t, ask(func(s *v1alpha1.VaultStore) { s.Mount, s.Version, s.Path = "first", 1, "no" }), fault.NotFound, nil, "there is no secret no at first", "vault kv put")
 		fails(t, ask(func(s *v1alpha1.VaultStore) { s.Mount = "secrets" }), fault.NotFound, nil, "nothing is mounted at secrets", "vault secrets list")
 		fails(t, ask(func(s *v1alpha1.VaultStore) { s.Mount = "first" }), fault.Usage, nil, "the engine at first is of version 1, and not 2", "write `version: 1`")
