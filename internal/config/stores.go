@@ -51,13 +51,8 @@ func (v *validator) vault(path string, s v1alpha1.VaultStore) {
 		v.absoluteURL(here, s.Address, true)
 	}
 	for key, text := range map[string]string{"mount": s.Mount, "path": s.Path} {
-		here := child(path, key)
-		switch {
-		case !v.positions.has(here):
-		case text == "" || strings.Trim(text, "/") != text:
-			v.report(here, "", "%q is empty, or begins or ends with a /", text)
-		case slices.ContainsFunc(strings.Split(text, "/"), func(part string) bool { return part == "" || part == "." || part == ".." }):
-			v.report(here, "write it as in vault kv get -mount=secret calculator/prod", "%q has an empty part, or one of dots", text)
+		if here := child(path, key); v.positions.has(here) {
+			v.vaultPlace(here, text)
 		}
 	}
 	if here := child(path, "key"); v.positions.has(here) && s.Key == "" {
@@ -71,6 +66,16 @@ func (v *validator) vault(path string, s v1alpha1.VaultStore) {
 	}
 	if s.Auth != nil {
 		v.vaultAuth(child(path, "auth"), *s.Auth)
+	}
+}
+
+// vaultPlace checks that a path stays where it is when it is cleaned, as it is on the way to Vault.
+func (v *validator) vaultPlace(here, text string) {
+	switch {
+	case text == "" || strings.Trim(text, "/") != text:
+		v.report(here, "", "%q is empty, or begins or ends with a /", text)
+	case slices.ContainsFunc(strings.Split(text, "/"), func(part string) bool { return part == "" || part == "." || part == ".." }):
+		v.report(here, "write it as in vault kv get -mount=secret calculator/prod", "%q has an empty part, or one of dots", text)
 	}
 }
 
