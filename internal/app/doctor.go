@@ -98,10 +98,19 @@ func (a *App) signIn(facts doctor.Facts, env v1alpha1.Environment) *doctor.SignI
 	if env.Variables != nil && env.Variables.KeyVault != "" && facts.Store != nil {
 		need(facts.Store.Name, facts.Store.Err)
 	}
+	needRegistries(found, facts.Repositories, need)
+	if len(found.For) == 0 || len(found.Attempts) == 0 && found.Err == nil {
+		return nil
+	}
+	return found
+}
+
+// needRegistries names the registries that were asked as the identity of this run. Those that let anybody read do not need it.
+func needRegistries(found *doctor.SignIn, all []doctor.Repository, need func(what string, err error)) {
 	somebody := slices.ContainsFunc(found.Attempts, signin.Attempt.Worked)
-	for _, r := range facts.Repositories {
+	for _, r := range all {
 		if r.Account != oci.ThisRun || r.Read == nil && !somebody {
-			continue // it lets anybody read, or others in
+			continue
 		}
 		host, _, _ := strings.Cut(r.Name, "/")
 		need("the registry "+host, r.Read)
@@ -110,10 +119,6 @@ func (a *App) signIn(facts doctor.Facts, env v1alpha1.Environment) *doctor.SignI
 			found.Err = r.Read
 		}
 	}
-	if len(found.For) == 0 || len(found.Attempts) == 0 && found.Err == nil {
-		return nil
-	}
-	return found
 }
 
 // takenFrom are the services that take each variable, by its name in the stores.
