@@ -162,7 +162,7 @@ func (inv *invocation) runEditor(ctx context.Context, path string) error {
 	}
 	// The variable may hold arguments, quoted as the shell does.
 	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", path)
-	screen := io.Writer(inv.Stderr)
+	screen := inv.Stderr
 	if f, ok := unguarded(inv.Stderr).(*os.File); ok && isTerminal(f) {
 		// An editor wants a terminal, and shows a person what is theirs.
 		screen = f

@@ -34,17 +34,8 @@ func (s *Store) failure(err error, need right, name, version string) error {
 	}
 	var answer *azcore.ResponseError
 	switch {
-	case errors.As(err, &noToken) && fault.Is(noToken.err, fault.Interrupted):
-		return variables.Wide(noToken.err)
 	case errors.As(err, &noToken):
-		kind, cure := fault.KindOf(noToken.err), fault.HintOf(noToken.err)
-		if kind == fault.Internal {
-			kind = fault.Unreachable
-		}
-		if cure == "" {
-			cure = "sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity"
-		}
-		return variables.Wide(fault.New(kind, "", "no token for %s: %w", s.host, noToken.err).WithHint("%s", cure))
+		return s.noToken(noToken.err)
 	case errors.As(err, &answer):
 		return s.answered(answer, need, name, version)
 	case errors.As(err, &noAnswer) && noAnswer.unknownHost():
@@ -59,6 +50,21 @@ func (s *Store) failure(err error, need right, name, version string) error {
 	default:
 		return s.stranger()
 	}
+}
+
+// noToken keeps what whoever signs in says: it knows better what to do.
+func (s *Store) noToken(err error) error {
+	kind, cure := fault.KindOf(err), fault.HintOf(err)
+	switch kind {
+	case fault.Interrupted:
+		return variables.Wide(err)
+	case fault.Internal:
+		kind = fault.Unreachable
+	}
+	if cure == "" {
+		cure = "sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity"
+	}
+	return variables.Wide(fault.New(kind, "", "no token for %s: %w", s.host, err).WithHint("%s", cure))
 }
 
 func unreachable(format string, args ...any) *fault.Error {
