@@ -56,11 +56,15 @@ func TestBadInputWritesNothing(t *testing.T) {
 				}
 				write(t, file, []byte(edited))
 			}
-			if tt.name == "unreachable API server" {
-				s.elsewhere()
-			}
 			if args == nil {
 				args = []string{"run", "app", "--to", "test", "--version", versionOf(s.version)}
+			}
+			switch tt.name {
+			case "other cluster":
+				// Which cluster it is only those know who may read its namespace kube-system.
+				args = append(args, "--kubeconfig", s.Kubeconfig)
+			case "unreachable API server":
+				args = append(args, "--kubeconfig", s.elsewhere())
 			}
 			code, out := s.run(args...)
 			if code != tt.code || !strings.Contains(out, tt.say) {
@@ -90,8 +94,8 @@ func (s *service) everything() string {
 		"jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.generation} {end}")
 }
 
-// elsewhere points the environment at an API server that is not there.
-func (s *service) elsewhere() {
+// elsewhere is a kubeconfig of an API server that is not there.
+func (s *service) elsewhere() string {
 	s.t.Helper()
 	kubeconfig := filepath.Join(s.dir, "kubeconfig")
 	text, err := os.ReadFile(s.Kubeconfig)
@@ -101,10 +105,5 @@ func (s *service) elsewhere() {
 	at := strings.Index(string(text), "server: ")
 	end := strings.Index(string(text)[at:], "\n")
 	write(s.t, kubeconfig, []byte(string(text)[:at]+"server: https://127.0.0.1:1"+string(text)[at+end:]))
-	file := filepath.Join(s.dir, "sluice.yaml")
-	config, err := os.ReadFile(file)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	write(s.t, file, []byte(strings.Replace(string(config), s.Kubeconfig, kubeconfig, 1)))
+	return kubeconfig
 }
