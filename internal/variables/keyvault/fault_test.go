@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables/keyvault"
+	"github.com/sluice-dev/sluice/internal/variables/variablestest"
 	"github.com/sluice-dev/sluice/test/proxy"
 )
 
@@ -60,33 +61,15 @@ func TestFaults(t *testing.T) {
 			v.put("B", canary)
 			v.put("C", canary)
 			v.Always(c.fault)
-			got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), queries("A", "B", "C"))
+			got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), variablestest.Current("A", "B", "C"))
 			if got != nil || !fault.Is(err, fault.Unreachable) {
 				t.Fatalf("it gave %v, %v", got, err)
 			}
-			told(t, err, []string{"Key Vault prod-vault", "A", "B", "C", c.says}, c.cure)
+			variablestest.Told(t, err, []string{"Key Vault prod-vault", "A", "B", "C", c.says}, c.cure, canary, "1234567890")
 			if seen := v.Seen(); len(seen) != c.requests {
 				t.Errorf("%d requests: %v", len(seen), seen)
 			}
 		})
-	}
-}
-
-// told checks what an error says, and that it holds no value however it is printed.
-func told(t *testing.T, err error, says []string, cure string) {
-	t.Helper()
-	for _, want := range says {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("it does not say %q: %v", want, err)
-		}
-	}
-	if !strings.Contains(fault.HintOf(err), cure) {
-		t.Errorf("the cure is %q, and not %q", fault.HintOf(err), cure)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if text := fmt.Sprintf("%v %+v %#v %s", e, e, e, fault.HintOf(e)); strings.Contains(text, canary) || strings.Contains(text, "1234567890") {
-			t.Errorf("it holds a value: %s", text)
-		}
 	}
 }
 
@@ -107,11 +90,11 @@ func TestForbidden(t *testing.T) {
 		t.Run(inner, func(t *testing.T) {
 			v := newVault(t)
 			v.refuseAll(&refusal{403, "Forbidden", inner, c.text})
-			_, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), queries("A", "B"))
+			_, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), variablestest.Current("A", "B"))
 			if !fault.Is(err, fault.Unreachable) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("it failed with %v", err)
 			}
-			told(t, err, []string{"variables A, B: forbidden", c.says}, c.cure)
+			variablestest.Told(t, err, []string{"variables A, B: forbidden", c.says}, c.cure, canary, "1234567890")
 		})
 	}
 }
@@ -130,11 +113,11 @@ func TestDownInTheMiddle(t *testing.T) {
 		}
 		return nil
 	})
-	got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), queries(names...))
+	got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), variablestest.Current(names...))
 	if got != nil || !fault.Is(err, fault.Unreachable) {
 		t.Fatalf("it gave %v, %v", got, err)
 	}
-	told(t, err, []string{"Key Vault prod-vault", "V49", "does not answer"}, "check the network")
+	variablestest.Told(t, err, []string{"Key Vault prod-vault", "V49", "does not answer"}, "check the network", canary, "1234567890")
 	// Who was under way asks again, and Go's client does by itself: what counts is that nothing else is asked for.
 	seen := v.Seen()
 	slices.Sort(seen)
@@ -149,7 +132,7 @@ func TestPassingFaultsAreWaitedOut(t *testing.T) {
 	v.Fault(func(n int, _ *http.Request) http.HandlerFunc {
 		return map[int]http.HandlerFunc{1: proxy.Answer(429, "{}", "Retry-After", "7"), 3: proxy.Answer(503, ""), 4: proxy.Cut(`{"value"`)}[n]
 	})
-	got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), queries("A"))
+	got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), variablestest.Current("A"))
 	if err != nil || got[0].Value.Reveal() != "content" {
 		t.Errorf("it gave %v, %v", got, err)
 	}
@@ -161,15 +144,15 @@ func TestPassingFaultsAreWaitedOut(t *testing.T) {
 func TestVaultThatHangs(t *testing.T) {
 	v := newVault(t)
 	v.Always(v.Hang)
-	_, err := v.store(t, keyvault.Options{AnswerTime: 20 * time.Millisecond}).Resolve(t.Context(), queries("A"))
+	_, err := v.store(t, keyvault.Options{AnswerTime: 20 * time.Millisecond}).Resolve(t.Context(), variablestest.Current("A"))
 	if !fault.Is(err, fault.Unreachable) {
 		t.Fatalf("it failed with %v", err)
 	}
-	told(t, err, []string{"does not answer", "deadline exceeded (asked 4 times)"}, "check the network")
+	variablestest.Told(t, err, []string{"does not answer", "deadline exceeded (asked 4 times)"}, "check the network", canary, "1234567890")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	v.Always(func(w http.ResponseWriter, r *http.Request) { cancel(); v.Hang(w, r) })
-	if _, err := v.store(t, keyvault.Options{}).Resolve(ctx, queries("A")); !fault.Is(err, fault.Interrupted) {
+	if _, err := v.store(t, keyvault.Options{}).Resolve(ctx, variablestest.Current("A")); !fault.Is(err, fault.Interrupted) {
 		t.Errorf("an interruption is %v", err)
 	}
 }
@@ -179,20 +162,20 @@ func TestVaultThatIsNotThere(t *testing.T) {
 	dial := func(err error) *http.Client {
 		return &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, err }}}
 	}
-	_, err := v.store(t, keyvault.Options{Transport: dial(&net.DNSError{Err: "no such host", Name: "prod-vault.vault.azure.net", IsNotFound: true})}).Resolve(t.Context(), queries("A", "B"))
-	told(t, err, []string{"variables A, B: there is no host prod-vault.vault.azure.net: the vault's name is wrong"}, "az keyvault list")
+	_, err := v.store(t, keyvault.Options{Transport: dial(&net.DNSError{Err: "no such host", Name: "prod-vault.vault.azure.net", IsNotFound: true})}).Resolve(t.Context(), variablestest.Current("A", "B"))
+	variablestest.Told(t, err, []string{"variables A, B: there is no host prod-vault.vault.azure.net: the vault's name is wrong"}, "az keyvault list", canary, "1234567890")
 	if len(v.clock.waits()) > 0 || !fault.Is(err, fault.Unreachable) {
 		t.Errorf("a wrong name is waited for, or %v", err)
 	}
-	_, err = v.store(t, keyvault.Options{Transport: dial(&net.DNSError{Err: "server misbehaving", Name: "prod-vault.vault.azure.net", IsTemporary: true})}).Resolve(t.Context(), queries("A"))
-	told(t, err, []string{"does not answer", "server misbehaving (asked 4 times)"}, "check the network")
+	_, err = v.store(t, keyvault.Options{Transport: dial(&net.DNSError{Err: "server misbehaving", Name: "prod-vault.vault.azure.net", IsTemporary: true})}).Resolve(t.Context(), variablestest.Current("A"))
+	variablestest.Told(t, err, []string{"does not answer", "server misbehaving (asked 4 times)"}, "check the network", canary, "1234567890")
 
 	untrusting := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, v.Server.Listener.Addr().String())
 	}}
 	t.Cleanup(untrusting.CloseIdleConnections)
-	_, err = v.store(t, keyvault.Options{Transport: &http.Client{Transport: untrusting}}).Resolve(t.Context(), queries("A"))
-	told(t, err, []string{"the certificate of prod-vault.vault.azure.net is not trusted"}, "authority")
+	_, err = v.store(t, keyvault.Options{Transport: &http.Client{Transport: untrusting}}).Resolve(t.Context(), variablestest.Current("A"))
+	variablestest.Told(t, err, []string{"the certificate of prod-vault.vault.azure.net is not trusted"}, "authority", canary, "1234567890")
 	if wrongHost := new(x509.HostnameError); !errors.As(err, wrongHost) && !errors.As(err, new(x509.UnknownAuthorityError)) {
 		t.Errorf("it failed with %v", err)
 	}
@@ -202,21 +185,21 @@ func TestNoToken(t *testing.T) {
 	v := newVault(t)
 	credential := &azfake.TokenCredential{}
 	credential.SetError(errors.New("tried az login: not signed in"))
-	_, err := v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A", "B"))
+	_, err := v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), variablestest.Current("A", "B"))
 	if !fault.Is(err, fault.Unreachable) || len(v.Seen()) != 1 {
 		t.Errorf("%v after %v", err, v.Seen())
 	}
-	told(t, err, []string{"variables A, B: no token for prod-vault.vault.azure.net: tried az login: not signed in"}, "az login")
+	variablestest.Told(t, err, []string{"variables A, B: no token for prod-vault.vault.azure.net: tried az login: not signed in"}, "az login", canary, "1234567890")
 	// Whoever looked for an identity knows best what to do, and that nobody waits any more.
 	credential.SetError(fault.New(fault.Unreachable, "sign in to Azure", "no way led to a token").WithHint("trust the branch"))
-	_, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A"))
-	told(t, err, []string{"variable A: no token for prod-vault.vault.azure.net: sign in to Azure: no way led to a token"}, "trust the branch")
+	_, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), variablestest.Current("A"))
+	variablestest.Told(t, err, []string{"variable A: no token for prod-vault.vault.azure.net: sign in to Azure: no way led to a token"}, "trust the branch", canary, "1234567890")
 	credential.SetError(fault.New(fault.Usage, "sign in to Azure", "AZURE_AUTHORITY_HOST is no address").WithHint("leave it out"))
-	if _, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A")); !fault.Is(err, fault.Usage) || fault.HintOf(err) != "leave it out" {
+	if _, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), variablestest.Current("A")); !fault.Is(err, fault.Usage) || fault.HintOf(err) != "leave it out" {
 		t.Errorf("a wrong setting gave %v of kind %v", err, fault.KindOf(err))
 	}
 	credential.SetError(fault.Wrap(fault.Interrupted, "sign in to Azure", context.Canceled))
-	if _, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A")); !fault.Is(err, fault.Interrupted) {
+	if _, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), variablestest.Current("A")); !fault.Is(err, fault.Interrupted) {
 		t.Errorf("interrupted it gave %v of kind %v", err, fault.KindOf(err))
 	}
 }

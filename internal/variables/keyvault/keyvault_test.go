@@ -43,7 +43,7 @@ func TestNames(t *testing.T) {
 	v := newVault(t)
 	v.put("DB-PASSWORD", "a")
 	v.put("long-"+strings.Repeat("x", 122), "b")
-	got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), queries("DB_PASSWORD", "DB_PASSWORD", "long_"+strings.Repeat("x", 122)))
+	got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), variablestest.Current("DB_PASSWORD", "DB_PASSWORD", "long_"+strings.Repeat("x", 122)))
 	if err != nil || got[0].Name != "DB_PASSWORD" || got[1].Value.Reveal() != "a" || got[2].Value.Reveal() != "b" {
 		t.Errorf("it gave %v, %v", got, err)
 	}
@@ -62,7 +62,7 @@ func TestNames(t *testing.T) {
 		"too long a one":           {[]string{strings.Repeat("x", 128)}, "Key Vault takes no such name"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), queries(c.ask...))
+			got, err := v.store(t, keyvault.Options{}).Resolve(t.Context(), variablestest.Current(c.ask...))
 			if got != nil || !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), c.want) || !strings.Contains(fault.HintOf(err), "`name:`") {
 				t.Errorf("it gave %v, %v; %s", got, err, fault.HintOf(err))
 			}
@@ -108,11 +108,11 @@ func TestTimes(t *testing.T) {
 	v.put("early", "x").Attributes.NotBefore = at(time.Second)
 	v.put("now", "x").Attributes.NotBefore = at(0)
 	s := v.store(t, keyvault.Options{})
-	got, err := s.Resolve(t.Context(), queries("fresh", "now"))
+	got, err := s.Resolve(t.Context(), variablestest.Current("fresh", "now"))
 	if err != nil || !got[0].Expires.Equal(*at(time.Hour)) || !got[1].Expires.IsZero() {
 		t.Errorf("they are %v, %v", got, err)
 	}
-	_, err = s.Resolve(t.Context(), queries("late", "early", "fresh"))
+	_, err = s.Resolve(t.Context(), variablestest.Current("late", "early", "fresh"))
 	want := `read variables from Key Vault prod-vault: 2 problems:
 variable late: secret late, version 00000000000000000000000000abc000, has expired on 2026-01-02T03:04:05Z
 variable early: secret early, version 00000000000000000000000000abc000, is not valid before 2026-01-02T03:04:06Z`
@@ -168,7 +168,7 @@ func TestRequestsOfFiftyVariables(t *testing.T) {
 	s := v.store(t, keyvault.Options{})
 	for _, want := range []int{51, 50} { // the token is kept
 		v.Fault(nil)
-		got, err := s.Resolve(t.Context(), queries(names...))
+		got, err := s.Resolve(t.Context(), variablestest.Current(names...))
 		if err != nil || got[49].Value.Reveal() != "49" || len(v.Seen()) != want {
 			t.Errorf("%d requests: %v, %v", len(v.Seen()), got, err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables/keyvault"
+	"github.com/sluice-dev/sluice/internal/variables/variablestest"
 )
 
 func TestVersionsAreListedWithoutReading(t *testing.T) {
@@ -15,7 +16,7 @@ func TestVersionsAreListedWithoutReading(t *testing.T) {
 	for i := range 5 { // three pages
 		last = v.put("DB_PASSWORD", fmt.Sprint("content-", i)).ID.Version()
 	}
-	got, err := v.store(t, keyvault.Options{}).Versions(t.Context(), queries("DB_PASSWORD"))
+	got, err := v.store(t, keyvault.Options{}).Versions(t.Context(), variablestest.Current("DB_PASSWORD"))
 	if err != nil || got[0].Version != last || got[0].Value.Reveal() != "" {
 		t.Errorf("the newest is %v, %v, and not %s", got, err, last)
 	}
@@ -28,7 +29,7 @@ func TestVersionsAreListedWithoutReading(t *testing.T) {
 
 func TestWhatIsNotThereHasNoVersions(t *testing.T) {
 	v := newVault(t)
-	_, err := v.store(t, keyvault.Options{}).Versions(t.Context(), queries("missing"))
+	_, err := v.store(t, keyvault.Options{}).Versions(t.Context(), variablestest.Current("missing"))
 	if !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "variable missing: there is no secret missing") || !strings.Contains(fault.HintOf(err), "az keyvault secret set") {
 		t.Errorf("it gave %v; %s", err, fault.HintOf(err))
 	}
@@ -42,7 +43,7 @@ func TestTheRightToListIsNamed(t *testing.T) {
 	} {
 		v := newVault(t)
 		v.refuseAll(&refusal{403, "Forbidden", inner, "Caller is not authorized."})
-		_, err := v.store(t, keyvault.Options{}).Versions(t.Context(), queries("a"))
+		_, err := v.store(t, keyvault.Options{}).Versions(t.Context(), variablestest.Current("a"))
 		if text := fmt.Sprint(err, fault.HintOf(err)); !fault.Is(err, fault.Unreachable) || !strings.Contains(text, want[0]) || !strings.Contains(text, want[1]) {
 			t.Errorf("%s: it gave %s", inner, text)
 		}

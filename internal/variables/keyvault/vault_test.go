@@ -21,7 +21,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets/fake"
 
-	"github.com/sluice-dev/sluice/internal/variables"
 	"github.com/sluice-dev/sluice/internal/variables/keyvault"
 	"github.com/sluice-dev/sluice/test/proxy"
 )
@@ -200,14 +199,6 @@ func (s *still) waits() []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]time.Duration(nil), s.passed...)
-}
-
-func queries(names ...string) []variables.Query {
-	var all []variables.Query
-	for _, name := range names {
-		all = append(all, variables.Query{Name: name})
-	}
-	return all
 }
 
 var (

@@ -18,7 +18,6 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/identity/pipeline"
-	"github.com/sluice-dev/sluice/internal/variables"
 	"github.com/sluice-dev/sluice/internal/variables/vault"
 	"github.com/sluice-dev/sluice/test/proxy"
 )
@@ -171,14 +170,6 @@ func (s *still) waits() []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]time.Duration(nil), s.passed...)
-}
-
-func queries(names ...string) []variables.Query {
-	var all []variables.Query
-	for _, name := range names {
-		all = append(all, variables.Query{Name: name})
-	}
-	return all
 }
 
 // seen is how many requests came that end so.

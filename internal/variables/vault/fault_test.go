@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables/variablestest"
 	"github.com/sluice-dev/sluice/internal/variables/vault"
 	"github.com/sluice-dev/sluice/test/proxy"
 )
@@ -66,33 +66,15 @@ func TestFaults(t *testing.T) {
 			b.put("second", "calculator/prod", "A", canary)
 			b.put("second", "calculator/prod", "B", canary)
 			b.Always(c.fault)
-			got, err := b.store(nil).Resolve(t.Context(), queries("A", "B"))
+			got, err := b.store(nil).Resolve(t.Context(), variablestest.Current("A", "B"))
 			if got != nil || !fault.Is(err, fault.Unreachable) {
 				t.Fatalf("it gave %v, %v", got, err)
 			}
-			told(t, err, []string{b.Server.URL + ", second/calculator/prod", "variables A, B: ", c.says}, c.cure)
+			variablestest.Told(t, err, []string{b.Server.URL + ", second/calculator/prod", "variables A, B: ", c.says}, c.cure, canary, "1234567890")
 			if seen := b.Seen(); len(seen) != c.requests {
 				t.Errorf("%d requests: %v", len(seen), seen)
 			}
 		})
-	}
-}
-
-// told checks what an error says, and that it holds no value however it is printed.
-func told(t *testing.T, err error, says []string, cure string) {
-	t.Helper()
-	for _, want := range says {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("it does not say %q: %v", want, err)
-		}
-	}
-	if !strings.Contains(fault.HintOf(err), cure) {
-		t.Errorf("the cure is %q, and not %q", fault.HintOf(err), cure)
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if text := fmt.Sprintf("%v %+v %#v %s", e, e, e, fault.HintOf(e)); strings.Contains(text, canary) || strings.Contains(text, "1234567890") {
-			t.Errorf("it holds a value: %s", text)
-		}
 	}
 }
 
@@ -123,14 +105,14 @@ func TestFaultsOfLogins(t *testing.T) {
 				s.Auth = &v1alpha1.VaultAuth{AppRole: &v1alpha1.VaultAppRole{RoleID: "role-id", SecretID: v1alpha1.VaultCredential{Env: "SECRET_ID"}, Mount: "approle"}}
 				s.Key = "value"
 			})
-			_, err := s.Resolve(t.Context(), queries("A", "B"))
+			_, err := s.Resolve(t.Context(), variablestest.Current("A", "B"))
 			if !fault.Is(err, fault.Unreachable) {
 				t.Errorf("it failed with %v", err)
 			}
 			if n := len(b.Seen()); n != c.requests {
 				t.Errorf("%d requests: %v", n, b.Seen())
 			}
-			told(t, err, []string{"variables A, B: ", c.says}, "")
+			variablestest.Told(t, err, []string{"variables A, B: ", c.says}, "", canary, "1234567890")
 		})
 	}
 }
@@ -139,12 +121,12 @@ func TestSealed(t *testing.T) {
 	each(t, func(t *testing.T, b *bed) {
 		b.put("second", "calculator/prod", "a", canary)
 		s := b.store(nil)
-		if _, err := s.Resolve(t.Context(), queries("a")); err != nil {
+		if _, err := s.Resolve(t.Context(), variablestest.Current("a")); err != nil {
 			t.Fatal(err)
 		}
 		b.write("PUT", "sys/seal", nil)
-		_, err := s.Resolve(t.Context(), queries("a", "b"))
-		told(t, err, []string{"variables a, b: " + b.Server.URL + " is sealed"}, "vault operator unseal -address="+b.Server.URL)
+		_, err := s.Resolve(t.Context(), variablestest.Current("a", "b"))
+		variablestest.Told(t, err, []string{"variables a, b: " + b.Server.URL + " is sealed"}, "vault operator unseal -address="+b.Server.URL, canary, "1234567890")
 	})
 }
 
@@ -157,11 +139,11 @@ func TestThrottledByAQuota(t *testing.T) {
 		b.put("second", "own/a", "value", canary)
 		b.put("second", "own/b", "value", canary)
 		b.write("POST", "sys/quotas/rate-limit/few", map[string]any{"path": "second", "rate": 1, "interval": "600s"})
-		_, err := b.store(func(s *v1alpha1.VaultStore) { s.Path, s.Key = "own", "value" }).Resolve(t.Context(), queries("a", "b"))
+		_, err := b.store(func(s *v1alpha1.VaultStore) { s.Path, s.Key = "own", "value" }).Resolve(t.Context(), variablestest.Current("a", "b"))
 		if !fault.Is(err, fault.Unreachable) {
 			t.Fatalf("it failed with %v", err)
 		}
-		told(t, err, []string{"variable b: ", "is throttled"}, "vault list -address="+b.Server.URL+" sys/quotas/rate-limit")
+		variablestest.Told(t, err, []string{"variable b: ", "is throttled"}, "vault list -address="+b.Server.URL+" sys/quotas/rate-limit", canary, "1234567890")
 	})
 }
 
@@ -179,11 +161,11 @@ func TestDownInTheMiddle(t *testing.T) {
 			}
 			return nil
 		})
-		got, err := b.store(func(s *v1alpha1.VaultStore) { s.Path, s.Key = "own", "value" }).Resolve(t.Context(), queries(names...))
+		got, err := b.store(func(s *v1alpha1.VaultStore) { s.Path, s.Key = "own", "value" }).Resolve(t.Context(), variablestest.Current(names...))
 		if got != nil || !fault.Is(err, fault.Unreachable) {
 			t.Fatalf("it gave %v, %v", got, err)
 		}
-		told(t, err, []string{b.Server.URL, "v29", "does not answer"}, "check the network")
+		variablestest.Told(t, err, []string{b.Server.URL, "v29", "does not answer"}, "check the network", canary, "1234567890")
 		// Who was under way asks again, and Go's client does by itself: what counts is that nothing else is asked for.
 		seen := b.Seen()
 		slices.Sort(seen)
@@ -214,12 +196,12 @@ func TestServerThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Resolve(t.Context(), queries("a"))
-	told(t, err, []string{"does not answer", "deadline exceeded (asked 4 times)"}, "check the network")
+	_, err = s.Resolve(t.Context(), variablestest.Current("a"))
+	variablestest.Told(t, err, []string{"does not answer", "deadline exceeded (asked 4 times)"}, "check the network", canary, "1234567890")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	b.Always(func(w http.ResponseWriter, r *http.Request) { cancel(); b.Hang(w, r) })
-	if _, err := b.store(nil).Resolve(ctx, queries("a")); !fault.Is(err, fault.Interrupted) {
+	if _, err := b.store(nil).Resolve(ctx, variablestest.Current("a")); !fault.Is(err, fault.Interrupted) {
 		t.Errorf("an interruption is %v", err)
 	}
 }
@@ -227,21 +209,21 @@ func TestServerThatHangs(t *testing.T) {
 func TestServerThatIsNotThere(t *testing.T) {
 	b := startFake(t)
 	at := func(address, ca string) error {
-		_, err := b.store(func(s *v1alpha1.VaultStore) { s.Address, s.CAFile = address, ca }).Resolve(t.Context(), queries("a", "b"))
+		_, err := b.store(func(s *v1alpha1.VaultStore) { s.Address, s.CAFile = address, ca }).Resolve(t.Context(), variablestest.Current("a", "b"))
 		if !fault.Is(err, fault.Unreachable) {
 			t.Errorf("%s failed with %v", address, err)
 		}
 		return err
 	}
-	told(t, at("http://127.0.0.1:1", ""), []string{"variables a, b: http://127.0.0.1:1 does not answer: dial tcp 127.0.0.1:1: connect: connection refused (asked 4 times)"}, "whether the server runs")
+	variablestest.Told(t, at("http://127.0.0.1:1", ""), []string{"variables a, b: http://127.0.0.1:1 does not answer: dial tcp 127.0.0.1:1: connect: connection refused (asked 4 times)"}, "whether the server runs", canary, "1234567890")
 
 	f := newFake()
 	f.engines["second"] = "2"
 	f.held["second/calculator/prod"] = []*version{{data: map[string]json.RawMessage{"a": json.RawMessage(`"content"`)}}}
 	secure := httptest.NewTLSServer(f)
 	t.Cleanup(secure.Close)
-	told(t, at(secure.URL, ""), []string{"the certificate of " + secure.URL + " is not trusted"}, "`caFile`")
-	told(t, at(strings.Replace(b.Server.URL, "http:", "https:", 1), ""), []string{"does not answer: http: server gave HTTP response to HTTPS client"}, "")
+	variablestest.Told(t, at(secure.URL, ""), []string{"the certificate of " + secure.URL + " is not trusted"}, "`caFile`", canary, "1234567890")
+	variablestest.Told(t, at(strings.Replace(b.Server.URL, "http:", "https:", 1), ""), []string{"does not answer: http: server gave HTTP response to HTTPS client"}, "", canary, "1234567890")
 	b.files["ca.pem"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}))
 	b.env["VAULT_TOKEN"] = fakeRoot
 	b.reads(b.store(func(s *v1alpha1.VaultStore) { s.Address, s.CAFile = secure.URL, "ca.pem" }))

@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables"
+	"github.com/sluice-dev/sluice/internal/variables/variablestest"
 )
 
 func perVariable(s *v1alpha1.VaultStore) { s.Key = "value" }
@@ -19,15 +20,15 @@ func TestVersionsNeedNoRightToContents(t *testing.T) {
 		b.policy("reader", "second/metadata/calculator/prod/*")
 		b.env["VAULT_TOKEN"] = b.token("reader")
 		s := b.store(perVariable)
-		got, err := s.Versions(t.Context(), queries("a"))
+		got, err := s.Versions(t.Context(), variablestest.Current("a"))
 		if err != nil || got[0].Version != "2" || got[0].Value.Reveal() != "" {
 			t.Errorf("it gave %v, %v", got, err)
 		}
-		if _, err := s.Resolve(t.Context(), queries("a")); !fault.Is(err, fault.Unreachable) {
+		if _, err := s.Resolve(t.Context(), variablestest.Current("a")); !fault.Is(err, fault.Unreachable) {
 			t.Errorf("with that policy the content is %v", err)
 		}
 		b.policy("reader", "second/data/calculator/prod/*")
-		_, err = s.Versions(t.Context(), queries("a"))
+		_, err = s.Versions(t.Context(), variablestest.Current("a"))
 		fails(t, err, fault.Unreachable, nil, "let it read second/metadata/calculator/prod/a", `path "second/metadata/calculator/prod/*" { capabilities = ["read"] }`)
 	})
 }
@@ -64,7 +65,7 @@ func TestVersionsOfASharedSecretAreOneRequest(t *testing.T) {
 		if err != nil || got[0].Version != "2" || got[1].Version != "1" || len(b.Seen()) != 1 {
 			t.Errorf("%d requests gave %v, %v", len(b.Seen()), got, err)
 		}
-		_, err = b.store(func(s *v1alpha1.VaultStore) { s.Mount, s.Version = "first", 1 }).Versions(t.Context(), queries("a"))
+		_, err = b.store(func(s *v1alpha1.VaultStore) { s.Mount, s.Version = "first", 1 }).Versions(t.Context(), variablestest.Current("a"))
 		if !fault.Is(err, fault.Usage) || !strings.Contains(fault.HintOf(err), "enable-versioning -address="+b.Server.URL+" first") {
 			t.Errorf("version 1 gave %v", err)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/variables/variablestest"
 	"github.com/sluice-dev/sluice/internal/variables/vault"
 	"github.com/sluice-dev/sluice/test/proxy"
 )
@@ -33,7 +34,7 @@ func (b *bed) prepare() {
 // reads checks that a store reads what prepare laid out.
 func (b *bed) reads(s *vault.Store) {
 	b.t.Helper()
-	got, err := s.Resolve(b.t.Context(), queries("a"))
+	got, err := s.Resolve(b.t.Context(), variablestest.Current("a"))
 	if err != nil || got[0].Value.Reveal() != "content" {
 		b.t.Errorf("it read %v, %v: %s", got, err, fault.HintOf(err))
 	}
@@ -41,7 +42,7 @@ func (b *bed) reads(s *vault.Store) {
 
 func (b *bed) failure(s *vault.Store) error {
 	b.t.Helper()
-	got, err := s.Resolve(b.t.Context(), queries("a"))
+	got, err := s.Resolve(b.t.Context(), variablestest.Current("a"))
 	if got != nil {
 		b.t.Errorf("it gave %v", got)
 	}

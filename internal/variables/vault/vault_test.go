@@ -75,7 +75,7 @@ func TestContents(t *testing.T) {
 		for key, content := range map[string]any{"number": 1234567, "flag": true, "list": []any{"a", 1}, "empty": "", "nothing": nil, "a.b": "dotted"} {
 			b.put("second", "calculator/prod", key, content)
 		}
-		got, err := b.store(nil).Resolve(t.Context(), queries("number", "flag", "list", "empty", "a.b"))
+		got, err := b.store(nil).Resolve(t.Context(), variablestest.Current("number", "flag", "list", "empty", "a.b"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestContents(t *testing.T) {
 				t.Errorf("%s is %q", got[i].Name, got[i].Value.Reveal())
 			}
 		}
-		_, err = b.store(nil).Resolve(t.Context(), queries("nothing", "NUMBER"))
+		_, err = b.store(nil).Resolve(t.Context(), variablestest.Current("nothing", "NUMBER"))
 		fails(t, err, fault.NotFound, nil, "variable NUMBER: secret calculator/prod, version 6, has no key NUMBER", "vault kv patch -address="+b.Server.URL+" -mount=second calculator/prod")
 	})
 }
@@ -136,7 +136,7 @@ func TestEarlierContentsOfASharedSecret(t *testing.T) {
 	each(t, func(t *testing.T, b *bed) {
 		s := b.store(nil)
 		version := func(name string) string {
-			got, err := s.Resolve(t.Context(), queries(name))
+			got, err := s.Resolve(t.Context(), variablestest.Current(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func TestEarlierContentsOfASharedSecret(t *testing.T) {
 func TestVersionsThatWereRemoved(t *testing.T) {
 	each(t, func(t *testing.T, b *bed) {
 		b.put("second", "calculator/prod", "a", "0")
-		got, err := b.store(nil).Resolve(t.Context(), queries("a"))
+		got, err := b.store(nil).Resolve(t.Context(), variablestest.Current("a"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,16 +205,16 @@ func TestExpiry(t *testing.T) {
 		s := b.store(nil)
 		for at, want := range map[string]string{"2099-12-31": "2099-12-31T00:00:00Z", "2099-12-31T12:00:00+02:00": "2099-12-31T10:00:00Z"} {
 			b.expires("calculator/prod", at)
-			got, err := s.Resolve(t.Context(), queries("a"))
+			got, err := s.Resolve(t.Context(), variablestest.Current("a"))
 			if err != nil || got[0].Expires.UTC().Format(time.RFC3339) != want {
 				t.Errorf("%s is %v, %v", at, got, err)
 			}
 		}
 		b.expires("calculator/prod", "2026-01-31")
-		_, err := s.Resolve(t.Context(), queries("a"))
+		_, err := s.Resolve(t.Context(), variablestest.Current("a"))
 		fails(t, err, fault.Refused, variables.ErrExpired, "variable a: secret calculator/prod, version 1, has expired on 2026-01-31T00:00:00Z", "vault kv metadata patch -address="+b.Server.URL)
 		b.expires("calculator/prod", "soon")
-		_, err = s.Resolve(t.Context(), queries("a"))
+		_, err = s.Resolve(t.Context(), variablestest.Current("a"))
 		fails(t, err, fault.Refused, nil, `the custom metadata "expires" of secret calculator/prod is no time`, "-custom-metadata=expires=2027-01-31")
 	})
 }
@@ -230,14 +230,14 @@ func TestDeletionByAge(t *testing.T) {
 			b.write("POST", "second/metadata/calculator/prod", map[string]any{"delete_version_after": "1h"})
 			b.put("second", "calculator/prod", "a", "one")
 		}
-		got, err := b.store(nil).Resolve(t.Context(), queries("a"))
+		got, err := b.store(nil).Resolve(t.Context(), variablestest.Current("a"))
 		if err != nil || time.Until(got[0].Expires) < 50*time.Minute || time.Until(got[0].Expires) > time.Hour {
 			t.Errorf("it is %v, %v", got, err)
 		}
 		// What ends first counts.
 		for _, left := range []time.Duration{30 * time.Minute, 100 * time.Hour} {
 			b.expires("calculator/prod", time.Now().Add(left).Format(time.RFC3339))
-			got, err := b.store(nil).Resolve(t.Context(), queries("a"))
+			got, err := b.store(nil).Resolve(t.Context(), variablestest.Current("a"))
 			if want := min(left, time.Hour); err != nil || time.Until(got[0].Expires) < want-10*time.Minute || time.Until(got[0].Expires) > want {
 				t.Errorf("with %s left it is %v, %v", left, got, err)
 			}
@@ -251,7 +251,7 @@ func TestWrongPlaces(t *testing.T) {
 		b.put("first", "calculator/prod", "a", "one")
 		b.policy("reader", "second/data/calculator/prod")
 		ask := func(change func(*v1alpha1.VaultStore)) error {
-			_, err := b.store(change).Resolve(t.Context(), queries("a", "b"))
+			_, err := b.store(change).Resolve(t.Context(), variablestest.Current("a", "b"))
 			return err
 		}
 		fails(t, ask(func(s *v1alpha1.VaultStore) { s.Path = "calculator/pord" }), fault.NotFound, nil,
@@ -276,7 +276,7 @@ func TestTokens(t *testing.T) {
 		b.policy("reader", "second/data/calculator/prod")
 		token := b.token("reader")
 		ask := func(s *vault.Store) error {
-			_, err := s.Resolve(t.Context(), queries("a"))
+			_, err := s.Resolve(t.Context(), variablestest.Current("a"))
 			return err
 		}
 		b.env = map[string]string{}
@@ -333,7 +333,7 @@ func TestSettingsComeFromTheirFileAlone(t *testing.T) {
 		_, err := b.store(func(s *v1alpha1.VaultStore) {
 			s.Namespace = namespace
 			s.Auth = &v1alpha1.VaultAuth{AppRole: &v1alpha1.VaultAppRole{RoleID: "r", SecretID: v1alpha1.VaultCredential{Env: "SECRET_ID"}, Mount: "approle"}}
-		}).Resolve(t.Context(), queries("a"))
+		}).Resolve(t.Context(), variablestest.Current("a"))
 		if err != nil || len(b.Seen()) != 2 {
 			t.Errorf("%v after %v", err, b.Seen())
 		}
@@ -363,7 +363,7 @@ func TestSettings(t *testing.T) {
 			}
 		})
 	}
-	_, err := b.store(func(s *v1alpha1.VaultStore) { s.Key = "value" }).Resolve(t.Context(), queries("../x", "", "a/../b"))
+	_, err := b.store(func(s *v1alpha1.VaultStore) { s.Key = "value" }).Resolve(t.Context(), variablestest.Current("../x", "", "a/../b"))
 	fails(t, err, fault.Usage, nil, "it cannot be the name of a secret", "`name:`")
 	s := b.store(func(s *v1alpha1.VaultStore) { s.Namespace = "team" })
 	if want := "Vault " + b.Server.URL + ", second/calculator/prod in namespace team"; s.String() != want {
@@ -386,7 +386,7 @@ func TestRequestsOfFiftyVariables(t *testing.T) {
 		b.write("PUT", "second/data/calculator/prod", map[string]any{"data": one})
 		for store, want := range map[*vault.Store]int{b.store(nil): 1, own: 50} {
 			b.Fault(nil)
-			got, err := store.Resolve(t.Context(), queries(names...))
+			got, err := store.Resolve(t.Context(), variablestest.Current(names...))
 			if err != nil || got[49].Value.Reveal() != "V49" || len(b.Seen()) != want {
 				t.Errorf("%d requests: %v", len(b.Seen()), err)
 			}
