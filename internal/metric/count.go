@@ -90,13 +90,13 @@ func (f *Follower[K]) Keep(names map[string]bool) {
 
 // Tally is the count of a subject's slots since a moment.
 type Tally struct {
-	since time.Time
-	slots map[v1alpha1.Slot]Counters
+	since, last time.Time
+	slots       map[v1alpha1.Slot]Counters
 }
 
 // NewTally begins to count.
 func NewTally(since time.Time, slots []v1alpha1.Slot) *Tally {
-	t := &Tally{since: since, slots: map[v1alpha1.Slot]Counters{}}
+	t := &Tally{since: since, last: since, slots: map[v1alpha1.Slot]Counters{}}
 	for _, slot := range slots {
 		t.slots[slot] = Counters{}
 	}
@@ -134,9 +134,12 @@ func (t *Tally) AddFailed(slot v1alpha1.Slot, n uint64) {
 }
 
 // Reading is the count so far. Counters that a source increments one after the other may be read between the two: no part is given as
-// larger than the whole.
+// larger than the whole. A clock that is set back does not turn the moments of readings around.
 func (t *Tally) Reading(at time.Time) Reading {
-	r := Reading{Since: t.since, At: at, Slots: map[v1alpha1.Slot]Counters{}}
+	if at.After(t.last) {
+		t.last = at
+	}
+	r := Reading{Since: t.since, At: t.last, Slots: map[v1alpha1.Slot]Counters{}}
 	for slot, c := range t.slots {
 		c.Failed, c.Slow, c.Codes = min(c.Failed, c.Requests), min(c.Slow, c.Requests), maps.Clone(c.Codes)
 		r.Slots[slot] = c

@@ -179,9 +179,9 @@ func (p *pods) Find(ctx context.Context, again bool) ([]Replica, metric.Cost, er
 	if age := now.Sub(p.at); !again && len(p.found) > 0 && age >= 0 && age < lookAgain {
 		return p.found, metric.Cost{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	inner, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	list, err := p.o.Client.CoreV1().Pods(p.o.Namespace).List(ctx, metav1.ListOptions{LabelSelector: p.selector(), Limit: maxReplicas})
+	list, err := p.o.Client.CoreV1().Pods(p.o.Namespace).List(inner, metav1.ListOptions{LabelSelector: p.selector(), Limit: maxReplicas})
 	switch {
 	case apierrors.IsForbidden(err):
 		return nil, metric.Cost{}, metric.Down(ctx, "", errors.New("listing pods is forbidden")).
@@ -189,6 +189,9 @@ func (p *pods) Find(ctx context.Context, again bool) ([]Replica, metric.Cost, er
 	case apierrors.IsBadRequest(err):
 		return nil, metric.Cost{}, fault.New(fault.Usage, "", "%q selects no pods: %w", p.selector(), err).WithHint("write labels as kubectl -l takes them")
 	case err != nil:
+		if inner.Err() != nil {
+			err = fmt.Errorf("the API server does not answer within %s", answerTime)
+		}
 		return nil, metric.Cost{}, metric.Down(ctx, "", err).WithHint("check the connection to the cluster")
 	}
 	var found []Replica

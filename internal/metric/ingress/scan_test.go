@@ -1,0 +1,128 @@
+package ingress
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/metric"
+)
+
+func TestNames(t *testing.T) {
+	routes := func(slot v1alpha1.Slot) v1alpha1.Routes {
+		return v1alpha1.Routes{
+			Objects: []v1alpha1.RouteObject{
+				{Kind: "Ingress", Name: "shop", Manifest: []byte(`{"spec":{"defaultBackend":{"service":{"name":"shop-web","port":{"name":"http"}}}}}`)},
+				{Kind: "HTTPRoute", Name: "shop"},
+			},
+			Services: []v1alpha1.StableService{{Name: "shop-web", SlotService: "shop-web-" + string(slot), Manifest: []byte(`{"spec":{"ports":[{"name":"http","port":80}]}}`)}},
+		}
+	}
+	n := newNames(metric.Subject{Namespace: "a-b", Live: "blue", Candidate: "green", Routes: map[v1alpha1.Slot]v1alpha1.Routes{"blue": routes("blue"), "green": routes("green")}}, nil)
+	all := map[string]*format{}
+	for _, f := range formats() {
+		all[f.title] = f
+	}
+	const foreign = v1alpha1.Slot("foreign")
+	for _, test := range []struct {
+		format, identity string
+		want             v1alpha1.Slot
+	}{
+		{"Traefik", "a-b-shop-shop-web-blue-80@kubernetesingressnginx", "blue"},
+		{"Traefik", "a-b-shop-shop-web-green-80-canary@kubernetesingressnginx", "green"},
+		{"Traefik", "a-b-shop-shop-web-blue-80-canary@kubernetesingressnginx", "blue"},
+		{"Traefik", "a-b-shop-shop-web-green-http@kubernetesingressnginx", "green"},
+		{"Traefik", "a-b-shop-shop-web-green-81@kubernetesingressnginx", foreign},
+		{"Traefik", "a-b-shop-shop-web-80@kubernetesingressnginx", foreign},
+		{"Traefik", "a-b-other-shop-web-blue-80@kubernetesingressnginx", foreign},
+		{"Traefik", "a-shop-shop-web-blue-80@kubernetesingressnginx", foreign},
+		{"Traefik", "a-b-shop-shop-web-blue-80-wrr@kubernetesingressnginx", foreign},
+		{"Traefik", "httproute-a-b-shop-gw-sluice-system-sluice-ep-web-0-2a5394c8fef8aa404c8c-svc-a-b-shop-web-green-1@kubernetesgateway", "green"},
+		{"Traefik", "httproute-a-b-shop-gw-x-ep-web-1-2a-svc-a-b-shop-web-blue-0@kubernetesgateway", "blue"},
+		{"Traefik", "httproute-a-b-shop-gw-x-ep-web-1-2a-svc-a-b-shop-web-blue-x@kubernetesgateway", foreign},
+		{"Traefik", "httproute-a-b-shop-gw-x-ep-web-1-2a-svc-a-b-shop-web-blue-@kubernetesgateway", foreign},
+		{"Traefik", "httproute-a-b-shop-gw-x-ep-web-1-2a-svc-b-shop-web-blue-0@kubernetesgateway", foreign},
+		{"Traefik", "httproute-a-b-other-gw-x-ep-web-1-2a-svc-a-b-shop-web-blue-0@kubernetesgateway", foreign},
+		{"Traefik", "httproute-a-b-shop-gw-x-ep-web-1-2a-wrr@kubernetesgateway", foreign},
+		{"Traefik", "a-b-shop-web-green-80@kubernetesgateway", "green"},
+		{"ingress-nginx", "a-b,shop,shop-web-blue,", "blue"},
+		{"ingress-nginx", "a-b,shop,shop-web-blue,-", "blue"},
+		{"ingress-nginx", "a-b,shop,shop-web-blue,a-b-shop-web-green-80", "green"},
+		{"ingress-nginx", "a-b,shop,shop-web-blue,a-b-shop-web-green-http", "green"},
+		{"ingress-nginx", "a-b,shop,shop-web-blue,a-b-other-80", foreign},
+		{"ingress-nginx", "a-b,shop-canary,shop-web-green,", "green"},
+		{"ingress-nginx", "a-b,other,shop-web-blue,", foreign},
+		{"ingress-nginx", "a,shop,shop-web-blue,", foreign},
+		{"ingress-nginx", ",,,", foreign},
+		{"Envoy", "a-b_shop-web-green_80", "green"},
+		{"Envoy", "a-b_shop-web_80", foreign},
+		{"Envoy", "httproute/a-b/shop/rule/0", v1alpha1.SlotNone},
+		{"Envoy", "httproute/a-b/other/rule/0", foreign},
+		{"Envoy", "", foreign},
+	} {
+		slot, ours := n.slotOf(all[test.format], strings.Split(test.identity, ","))
+		if !ours {
+			slot = foreign
+		}
+		if slot != test.want {
+			t.Errorf("%s %q is of slot %q, want %q", test.format, test.identity, slot, test.want)
+		}
+	}
+}
+
+// busy is the page of a Traefik with so many series, 14 for each of its services' histograms.
+func busy(series int) string {
+	var b strings.Builder
+	b.WriteString("process_start_time_seconds 1.7e9\ntraefik_config_reloads_total 1\n# HELP traefik_service_request_duration_seconds How long it took\n# TYPE traefik_service_request_duration_seconds histogram\n")
+	for i := 0; series > 0; i++ {
+		name := fmt.Sprintf(`code="200",method="GET",protocol="http",service="ns%d-shop-shop-blue-web-80@kubernetesingressnginx"`, i)
+		for _, le := range []string{"0.005", "0.01", "0.025", "0.05", "0.1", "0.2", "0.3", "0.5", "0.75", "1", "2", "5", "10", "+Inf"} {
+			fmt.Fprintf(&b, "traefik_service_request_duration_seconds_bucket{%s,le=%q} %d\n", name, le, i)
+		}
+		fmt.Fprintf(&b, "traefik_service_request_duration_seconds_sum{%s} 1.5\ntraefik_service_request_duration_seconds_count{%s} %d\ntraefik_service_requests_total{%s} %d\n", name, name, i, name, i)
+		series -= 17
+	}
+	return b.String()
+}
+
+// BenchmarkScan reads a page of 20 000 series for one service, and for all of them.
+func BenchmarkScan(b *testing.B) {
+	page := busy(20_000)
+	for name, every := range map[string]bool{"one service": false, "every service": true} {
+		b.Run(name, func(b *testing.B) {
+			seen := map[string]bool{}
+			w := wish{limits: []time.Duration{500 * time.Millisecond}, identity: func(_ *format, values [][]byte) bool {
+				wanted, known := seen[string(values[0])]
+				if !known {
+					wanted = every || string(values[0]) == "ns7-shop-shop-blue-web-80@kubernetesingressnginx"
+					seen[string(values[0])] = wanted
+				}
+				return wanted
+			}}
+			b.SetBytes(int64(len(page)))
+			b.ReportAllocs()
+			for b.Loop() {
+				p, err := scan(strings.NewReader(page), w, time.Time{})
+				if err != nil || len(p.series) < 3 {
+					b.Fatal(err, len(p.series))
+				}
+			}
+		})
+	}
+}
+
+// FuzzScan looks for pages that are read as something which they do not say.
+func FuzzScan(f *testing.F) {
+	f.Add(busy(34))
+	f.Add("envoy_server_uptime 5\nenvoy_cluster_upstream_rq{envoy_response_code=\"200\",envoy_cluster_name=\"a\"} 5 # {x=\"}\"} 1\n")
+	f.Add("nginx_ingress_controller_requests{canary=\"\\\\\",status=\"200\",service=\"\\\"\"} 1e3 5\n# EOF")
+	f.Fuzz(func(t *testing.T, text string) {
+		w := wish{limits: []time.Duration{time.Second}, identity: func(*format, [][]byte) bool { return true }}
+		p, err := scan(strings.NewReader(text), w, time.Time{})
+		if err == nil && len(p.series) > strings.Count(text, "\n")+strings.Count(text, "\r")+1 {
+			t.Errorf("%d series in %q", len(p.series), text)
+		}
+	})
+}
