@@ -51,7 +51,7 @@ type Options struct {
 type Ingress struct {
 	o Options
 	// turn is held by whoever asks the replicas or changes what is below.
-	turn chan struct{}
+	turn metric.Turn
 	last *round
 	// rounds counts them.
 	rounds int
@@ -84,7 +84,7 @@ func New(o Options) *Ingress {
 	if o.AnswerTime == 0 {
 		o.AnswerTime = answerTime
 	}
-	return &Ingress{o: o, turn: make(chan struct{}, 1), wanted: map[string]bool{}, sources: map[*Source]time.Time{}}
+	return &Ingress{o: o, turn: metric.NewTurn(), wanted: map[string]bool{}, sources: map[*Source]time.Time{}}
 }
 
 // Series names what is counted for a slot where its names cannot be derived from its routes: services of Traefik, backends of
@@ -107,12 +107,10 @@ func (i *Ingress) Source(subject metric.Subject, question metric.Question, serie
 // round asks all replicas, or gives what they said to somebody else a moment ago.
 func (i *Ingress) round(ctx context.Context, s *Source) (*round, metric.Cost, error) {
 	i.register(s)
-	select {
-	case i.turn <- struct{}{}:
-		defer func() { <-i.turn }()
-	case <-ctx.Done():
-		return nil, metric.Cost{}, metric.Down(ctx, "", ctx.Err())
+	if err := i.turn.Take(ctx); err != nil {
+		return nil, metric.Cost{}, err
 	}
+	defer i.turn.Give()
 	now := i.o.Now()
 	w, generation := i.wish(now)
 	// Somebody who reads every second and comes a little early is to get a new answer.
