@@ -133,6 +133,8 @@ func (s *Server) failure(ctx, inner context.Context, expression string, err erro
 		return metric.Down(ctx, "", errors.New(said(told))).WithHint("look at %s", s.name)
 	case errors.As(err, &outer):
 		err = outer.Err
+	case strings.Contains(err.Error(), "unexpected value type"): // the library reads no texts
+		return fault.New(fault.Usage, "", "the query gave a string, and not numbers: %s", expression).WithHint("ask for a number")
 	}
 	return metric.Down(ctx, "", errors.New(short(err.Error()))).WithHint("check that %s is a Prometheus and can be reached from here", s.name)
 }
