@@ -48,7 +48,7 @@ func labelsOf(format string, slot v1alpha1.Slot) string {
 	case format == "traefik" && slot == blue:
 		return `service="prod-shop-shop-blue-web-80@kubernetesingressnginx"`
 	case format == "traefik":
-		return `service="prod-shop-shop-green-web-80-canary@kubernetesingressnginx"`
+		return `service="prod-shop-shop-blue-web-80-canary@kubernetesingressnginx"`
 	case format == "nginx" && slot == blue:
 		return `canary="",controller_class="k8s.io/ingress-nginx",ingress="shop",namespace="prod",path="/",service="shop-blue-web"`
 	case format == "nginx":

@@ -11,8 +11,8 @@ import (
 
 // names says whose requests a controller counts under which names.
 //
-//   - Traefik, nginx annotations: NAMESPACE-INGRESS-SERVICE-PORT@kubernetesingressnginx, and -canary before the @ for what the canary
-//     Ingress leads to. INGRESS is the main one in both.
+//   - Traefik, nginx annotations: NAMESPACE-INGRESS-SERVICE-PORT@kubernetesingressnginx. With -canary before the @ it is the canary of that
+//     Service: INGRESS and SERVICE are the main one's, and the other slot answered.
 //   - Traefik, Gateway API: httproute-NAMESPACE-ROUTE-gw-…-svc-NAMESPACE-SERVICE-INDEX@kubernetesgateway; before Traefik 3.6
 //     NAMESPACE-SERVICE-PORT@kubernetesgateway.
 //   - ingress-nginx: the labels namespace, ingress and service are those of the main Ingress also where the canary answered; then the
@@ -51,9 +51,14 @@ func newNames(s metric.Subject, more map[v1alpha1.Slot][]string) names {
 			collectPorts(service.Manifest, ports)
 		}
 	}
-	for _, slot := range s.Slots() {
+	slots := s.Slots()
+	for i, slot := range slots {
+		other := v1alpha1.SlotNone
+		if len(slots) == 2 {
+			other = slots[1-i]
+		}
 		for _, service := range s.Routes[slot].Services {
-			n.add(slot, service.SlotService, ports)
+			n.add(slot, other, service.SlotService, ports)
 		}
 		for _, name := range more[slot] {
 			n.exact[name] = slot
@@ -62,7 +67,7 @@ func newNames(s metric.Subject, more map[v1alpha1.Slot][]string) names {
 	return n
 }
 
-func (n names) add(slot v1alpha1.Slot, service string, ports map[string]bool) {
+func (n names) add(slot, other v1alpha1.Slot, service string, ports map[string]bool) {
 	n.services[service] = slot
 	n.ends[normal("-svc-"+n.namespace+"-"+service+"-")] = slot
 	for port := range ports {
@@ -73,7 +78,9 @@ func (n names) add(slot v1alpha1.Slot, service string, ports map[string]bool) {
 		for ingress := range n.ingresses {
 			name := normal(n.namespace + "-" + ingress + "-" + service + "-" + port)
 			n.exact[name+"@kubernetesingressnginx"] = slot
-			n.exact[name+"-canary@kubernetesingressnginx"] = slot
+			if other != v1alpha1.SlotNone {
+				n.exact[name+"-canary@kubernetesingressnginx"] = other
+			}
 		}
 	}
 }

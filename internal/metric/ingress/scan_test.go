@@ -31,8 +31,8 @@ func TestNames(t *testing.T) {
 		want             v1alpha1.Slot
 	}{
 		{"Traefik", "a-b-shop-shop-web-blue-80@kubernetesingressnginx", "blue"},
-		{"Traefik", "a-b-shop-shop-web-green-80-canary@kubernetesingressnginx", "green"},
-		{"Traefik", "a-b-shop-shop-web-blue-80-canary@kubernetesingressnginx", "blue"},
+		{"Traefik", "a-b-shop-shop-web-blue-80-canary@kubernetesingressnginx", "green"},
+		{"Traefik", "a-b-shop-shop-web-green-80-canary@kubernetesingressnginx", "blue"},
 		{"Traefik", "a-b-shop-shop-web-green-http@kubernetesingressnginx", "green"},
 		{"Traefik", "a-b-shop-shop-web-green-81@kubernetesingressnginx", foreign},
 		{"Traefik", "a-b-shop-shop-web-80@kubernetesingressnginx", foreign},
