@@ -53,12 +53,12 @@ func (f *Follower[K]) Follow(name string, born time.Time, counts map[K]uint64) (
 		f.processes = map[string]process[K]{}
 	}
 	last, known := f.processes[name]
-	if known && !born.IsZero() && born.Before(last.born.Add(-bornTolerance)) {
+	age := last.compare(born)
+	if age < 0 {
 		return nil, fmt.Errorf("several processes answer under the name %s in turn: one began at %s, one at %s", name,
 			last.born.UTC().Format(time.RFC3339), born.UTC().Format(time.RFC3339))
 	}
-	anew := known && !born.IsZero() && !last.born.IsZero() && born.After(last.born.Add(bornTolerance))
-	if known && !anew && !last.born.IsZero() {
+	if age == 0 && !last.born.IsZero() {
 		born = last.born // an age that is rounded must not drift
 	}
 	f.processes[name] = process[K]{born: born, counts: maps.Clone(counts)}
@@ -67,7 +67,7 @@ func (f *Follower[K]) Follow(name string, born time.Time, counts map[K]uint64) (
 	}
 	grown := map[K]uint64{}
 	for k, n := range counts {
-		if before := last.counts[k]; !anew && n >= before {
+		if before := last.counts[k]; age == 0 && n >= before {
 			n -= before
 		}
 		if n > 0 {
@@ -75,6 +75,19 @@ func (f *Follower[K]) Follow(name string, born time.Time, counts map[K]uint64) (
 		}
 	}
 	return grown, nil
+}
+
+// compare says whether a process that began then is the same, a later or an earlier one. Where one of the two is not known, it is the same.
+func (p process[K]) compare(born time.Time) int {
+	switch apart := born.Sub(p.born); {
+	case born.IsZero() || p.born.IsZero():
+		return 0
+	case apart > bornTolerance:
+		return 1
+	case apart < -bornTolerance:
+		return -1
+	}
+	return 0
 }
 
 // Knows says whether a process was followed before.
@@ -92,11 +105,12 @@ func (f *Follower[K]) Keep(names map[string]bool) {
 type Tally struct {
 	since, last time.Time
 	slots       map[v1alpha1.Slot]Counters
+	codes       map[v1alpha1.Slot]map[string]uint64
 }
 
 // NewTally begins to count.
 func NewTally(since time.Time, slots []v1alpha1.Slot) *Tally {
-	t := &Tally{since: since, last: since, slots: map[v1alpha1.Slot]Counters{}}
+	t := &Tally{since: since, last: since, slots: map[v1alpha1.Slot]Counters{}, codes: map[v1alpha1.Slot]map[string]uint64{}}
 	for _, slot := range slots {
 		t.slots[slot] = Counters{}
 	}
@@ -110,13 +124,13 @@ func (t *Tally) Add(slot v1alpha1.Slot, code string, n uint64, failed bool) {
 	if failed {
 		c.Failed += n
 	}
-	if code != "" && n > 0 {
-		if c.Codes == nil {
-			c.Codes = map[string]uint64{}
-		}
-		c.Codes[code] += n
-	}
 	t.slots[slot] = c
+	if code != "" && n > 0 {
+		if t.codes[slot] == nil {
+			t.codes[slot] = map[string]uint64{}
+		}
+		t.codes[slot][code] += n
+	}
 }
 
 // AddSlow says that n of the requests that are counted were slow.
@@ -139,10 +153,13 @@ func (t *Tally) Reading(at time.Time) Reading {
 	if at.After(t.last) {
 		t.last = at
 	}
-	r := Reading{Since: t.since, At: t.last, Slots: map[v1alpha1.Slot]Counters{}}
+	r := Reading{Since: t.since, At: t.last, Slots: map[v1alpha1.Slot]Counters{}, Codes: map[v1alpha1.Slot]map[string]uint64{}}
 	for slot, c := range t.slots {
-		c.Failed, c.Slow, c.Codes = min(c.Failed, c.Requests), min(c.Slow, c.Requests), maps.Clone(c.Codes)
+		c.Failed, c.Slow = min(c.Failed, c.Requests), min(c.Slow, c.Requests)
 		r.Slots[slot] = c
+	}
+	for slot, codes := range t.codes {
+		r.Codes[slot] = maps.Clone(codes)
 	}
 	return r
 }

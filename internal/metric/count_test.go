@@ -83,13 +83,13 @@ func TestTally(t *testing.T) {
 	tally.AddSlow("green", 9)
 	first := tally.Reading(now.Add(time.Second))
 	want := metric.Reading{Since: now, At: now.Add(time.Second), Slots: map[v1alpha1.Slot]metric.Counters{
-		"blue": {}, "green": {Requests: 4, Failed: 1, Slow: 4, Codes: map[string]uint64{"200": 3, "503": 1}},
-	}}
+		"blue": {}, "green": {Requests: 4, Failed: 1, Slow: 4},
+	}, Codes: map[v1alpha1.Slot]map[string]uint64{"green": {"200": 3, "503": 1}}}
 	if diff := cmp.Diff(want, first); diff != "" {
 		t.Error(diff)
 	}
 	tally.Add("green", "200", 1, false)
-	if again := tally.Reading(now.Add(-time.Hour)); !again.At.Equal(first.At) || again.Slots["green"].Slow != 5 || first.Slots["green"].Codes["200"] != 3 {
+	if again := tally.Reading(now.Add(-time.Hour)); !again.At.Equal(first.At) || again.Slots["green"].Slow != 5 || first.Codes["green"]["200"] != 3 {
 		t.Errorf("%+v after %+v", again, first)
 	}
 }

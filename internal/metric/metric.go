@@ -78,13 +78,15 @@ func (q Question) Fails(code string) bool {
 	return slices.Contains(failed, code) || len(code) == 3 && slices.Contains(failed, code[:1]+"xx")
 }
 
-// Counters are of one slot, from the beginning of a reading's Since to its At. Failed and Slow are parts of Requests.
+// Counters are of one slot, from the beginning of a reading's Since to its At. They are whole numbers, so that there is no NaN and nothing
+// below zero to be treated.
 type Counters struct {
-	Requests uint64
-	Failed   uint64
-	Slow     uint64
-	// Codes counts requests by status code, or by class such as 5xx where the source knows no more; nil where it knows none.
-	Codes map[string]uint64
+	// Requests that were answered, or should have been.
+	Requests uint64 `json:"requests"`
+	// Failed are those of Requests that failed.
+	Failed uint64 `json:"failed"`
+	// Slow are those of Requests that took longer than the limit the source was asked for; 0 where it was asked for none.
+	Slow uint64 `json:"slow"`
 }
 
 // Cost is what a reading took.
@@ -106,6 +108,9 @@ type Reading struct {
 	Since, At time.Time
 	// Slots has every slot of the subject. Zero counters mean that the source would know of requests, and there were none.
 	Slots map[v1alpha1.Slot]Counters
+	// Codes are the slots' requests by status code, or by class such as 5xx where the source knows no more; a slot whose codes are not
+	// known is left out.
+	Codes map[v1alpha1.Slot]map[string]uint64
 	// Lacking says in words what of the source did not answer this time, while the rest did; "" for nothing. What lacks is counted
 	// when it answers again.
 	Lacking string

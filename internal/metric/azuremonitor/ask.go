@@ -172,57 +172,64 @@ type moment struct {
 	behind       time.Duration
 }
 
+// cells gives a row's cells by the names of their columns.
+func (t table) cells(row []any) map[string]any {
+	cells := map[string]any{}
+	for i, c := range t.Columns {
+		if i < len(row) {
+			cells[c.Name] = row[i]
+		}
+	}
+	return cells
+}
+
 // counters reads the rows of Source's query.
 func (t table) counters(slots []v1alpha1.Slot) ([]row, moment, error) {
-	at := map[string]int{}
-	for i, c := range t.Columns {
-		at[c.Name] = i
+	if len(t.Rows) == 0 || len(t.Rows) > maxRows {
+		return nil, moment{}, fmt.Errorf("it gave %d rows", len(t.Rows))
 	}
 	var rows []row
 	var when moment
-	if len(t.Rows) > maxRows {
-		return nil, when, fmt.Errorf("it gave %d rows", len(t.Rows))
-	}
 	for _, cells := range t.Rows {
-		cell := func(name string) any {
-			if i, known := at[name]; known && i < len(cells) {
-				return cells[i]
-			}
-			return nil
+		one, of, err := readRow(t.cells(cells))
+		if err != nil {
+			return nil, when, err
 		}
-		text := func(name string) string {
-			s, _ := cell(name).(string)
-			return s
+		when = of
+		if slices.Contains(slots, one.slot) {
+			rows = append(rows, one)
 		}
-		behind, ok := number(cell("behind"))
-		if _, err := time.Parse(time.RFC3339Nano, text("since")); err != nil || !ok || behind < 0 || behind > 24*3600 {
-			return nil, when, errors.New("it does not say of when its answer is")
-		}
-		if _, err := time.Parse(time.RFC3339Nano, text("until")); err != nil {
-			return nil, when, errors.New("it does not say until when its answer is")
-		}
-		when = moment{text("since"), text("until"), time.Duration(behind * float64(time.Second))}
-		slot := v1alpha1.Slot(text("slot"))
-		if !slices.Contains(slots, slot) {
-			continue
-		}
-		one := row{slot: slot, code: text("code")}
-		for name, into := range map[string]*uint64{"requests": &one.requests, "slow": &one.slow} {
-			n, ok := number(cell(name))
-			if !ok {
-				return nil, when, fmt.Errorf("%v is no count of requests", cell(name))
-			}
-			var err error
-			if *into, err = metric.Count(n); err != nil {
-				return nil, when, err
-			}
-		}
-		rows = append(rows, one)
-	}
-	if when.until == "" {
-		return nil, when, errors.New("it gave no row")
 	}
 	return rows, when, nil
+}
+
+// readRow reads one row. The moments are put into the next query as they are: what is none must not get there.
+func readRow(cells map[string]any) (row, moment, error) {
+	var texts [4]string
+	for i, name := range []string{"slot", "code", "since", "until"} {
+		texts[i], _ = cells[name].(string)
+	}
+	one := row{slot: v1alpha1.Slot(texts[0]), code: texts[1]}
+	for _, stamp := range texts[2:] {
+		if _, err := time.Parse(time.RFC3339Nano, stamp); err != nil {
+			return one, moment{}, errors.New("it does not say of when its answer is")
+		}
+	}
+	behind, ok := number(cells["behind"])
+	if !ok || !(behind >= 0 && behind <= 24*3600) {
+		return one, moment{}, errors.New("it does not say how old its answer is")
+	}
+	for name, into := range map[string]*uint64{"requests": &one.requests, "slow": &one.slow} {
+		n, ok := number(cells[name])
+		if !ok {
+			return one, moment{}, fmt.Errorf("%v is no count of requests", cells[name])
+		}
+		var err error
+		if *into, err = metric.Count(n); err != nil {
+			return one, moment{}, err
+		}
+	}
+	return one, moment{texts[2], texts[3], time.Duration(behind * float64(time.Second))}, nil
 }
 
 // number is the one number that a query gave.

@@ -101,7 +101,7 @@ func TestSampledRecords(t *testing.T) {
 	})
 	w.move(time.Hour)
 	r, err := s.Read(t.Context())
-	if c := r.Slots[green]; err != nil || c.Requests != 15 || c.Failed != 10 || c.Codes["404"] != 10 {
+	if c := r.Slots[green]; err != nil || c.Requests != 15 || c.Failed != 10 || r.Codes[green]["404"] != 10 {
 		t.Errorf("it gave %+v, %v", r, err)
 	}
 }
@@ -146,11 +146,11 @@ func TestAnswers(t *testing.T) {
 		"half":               {proxy.Cut(`{"tables":[`), fault.Unreachable, "unexpected EOF", "check the network"},
 		"a broken line":      {proxy.Reset, fault.Unreachable, "EOF", "check the network"},
 		"too much":           {proxy.Answer(200, `{"x":"`+strings.Repeat("x", 9<<20)), fault.Unreachable, "more than 8388608 bytes", "summarize"},
-		"no row":             {page(""), fault.Unreachable, "gave no row", "portal"},
+		"no row":             {page(""), fault.Unreachable, "gave 0 rows", "portal"},
 		"too many rows":      {page(strings.TrimSuffix(strings.Repeat(`["green","200",1,0,`+moment+"],", 10_001), ",")), fault.Unreachable, "10001 rows", "portal"},
 		"no moment":          {page(`["green","200",1,0,"","",0]`), fault.Unreachable, "of when its answer is", "portal"},
-		"a moment to come":   {page(`["green","200",1,0,"2026-01-02T03:00:00Z","2026-01-02T03:00:00Z",-5]`), fault.Unreachable, "of when its answer is", "portal"},
-		"an injected moment": {page(`["green","200",1,0,"2026-01-02T03:00:00Z","x) | union *",5]`), fault.Unreachable, "until when its answer is", "portal"},
+		"a moment to come":   {page(`["green","200",1,0,"2026-01-02T03:00:00Z","2026-01-02T03:00:00Z",-5]`), fault.Unreachable, "how old its answer is", "portal"},
+		"an injected moment": {page(`["green","200",1,0,"2026-01-02T03:00:00Z","x) | union *",5]`), fault.Unreachable, "of when its answer is", "portal"},
 		"negative":           {page(`["green","200",-1,0,` + moment + `]`), fault.Unreachable, "-1 is no count", "portal"},
 		"not a number":       {page(`["green","200","NaN",0,` + moment + `]`), fault.Unreachable, "NaN is no count", "portal"},
 		"a part of one":      {page(`["green","200",1.5,0,` + moment + `]`), fault.Unreachable, "1.5 is no whole number", "portal"},

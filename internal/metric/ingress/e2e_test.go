@@ -236,7 +236,7 @@ func TestTraefikOnCluster(t *testing.T) {
 				t.Errorf("the slots answered %v", want)
 			}
 			b, g := r.Slots[blue], r.Slots[green]
-			if b.Requests != want[blue] || b.Failed != 1 || b.Codes["503"] != 1 || b.Slow != 0 {
+			if b.Requests != want[blue] || b.Failed != 1 || r.Codes[blue]["503"] != 1 || b.Slow != 0 {
 				t.Errorf("blue answered %d, and %+v is counted", want[blue], b)
 			}
 			if g.Requests != want[green] || g.Failed != 3 || g.Slow != 2 {

@@ -117,11 +117,12 @@ func split(line []byte) (sample, bool) {
 	if len(line) == 0 || line[0] == '#' {
 		return sample{}, false
 	}
-	var s sample
-	rest := line
-	if at := bytes.IndexAny(line, "{ \t"); at < 0 {
+	at := bytes.IndexAny(line, "{ \t")
+	if at < 0 {
 		return sample{}, false
-	} else if s.name, rest = line[:at], line[at:]; rest[0] == '{' {
+	}
+	s, rest := sample{name: line[:at]}, line[at:]
+	if rest[0] == '{' {
 		end := closing(rest)
 		if end < 0 {
 			return sample{}, false
@@ -216,10 +217,11 @@ func (s *scanner) counter(f *format, one sample) error {
 	bucket := false
 	switch rest, duration := bytes.CutPrefix(one.name, []byte(f.duration)); {
 	case string(one.name) == f.requests:
-	case duration && len(s.wish.limits) > 0 && string(rest) == "_count":
-	case duration && len(s.wish.limits) > 0 && string(rest) == "_bucket":
+	case !duration || len(s.wish.limits) == 0:
+		return nil
+	case string(rest) == "_bucket":
 		bucket = true
-	default:
+	case string(rest) != "_count":
 		return nil
 	}
 	s.values, s.joined = s.values[:0], s.joined[:0]
@@ -228,22 +230,7 @@ func (s *scanner) counter(f *format, one sample) error {
 		s.values = append(s.values, value)
 		s.joined = append(append(s.joined, value...), 0)
 	}
-	if bucket {
-		bound, ok := f.bound(label(one.labels, "le"))
-		if !ok {
-			return nil
-		}
-		if s.first == nil {
-			s.first = bytes.Clone(s.joined)
-		}
-		if bytes.Equal(s.first, s.joined) && len(s.page.bounds) < maxBounds && !slices.Contains(s.page.bounds, bound) {
-			s.page.bounds = append(s.page.bounds, bound)
-		}
-		if !slices.Contains(s.wish.limits, bound) {
-			return nil
-		}
-	}
-	if !s.wish.identity(f, s.values) {
+	if bucket && !s.bucket(f, one) || !s.wish.identity(f, s.values) {
 		return nil
 	}
 	if s.count++; s.count > maxSeries {
@@ -253,6 +240,21 @@ func (s *scanner) counter(f *format, one sample) error {
 		s.kept.Write(part)
 	}
 	return nil
+}
+
+// bucket notes the bound of a bucket, and says whether somebody wants it.
+func (s *scanner) bucket(f *format, one sample) bool {
+	bound, ok := f.bound(label(one.labels, "le"))
+	if !ok {
+		return false
+	}
+	if s.first == nil {
+		s.first = bytes.Clone(s.joined)
+	}
+	if bytes.Equal(s.first, s.joined) && len(s.page.bounds) < maxBounds && !slices.Contains(s.page.bounds, bound) {
+		s.page.bounds = append(s.page.bounds, bound)
+	}
+	return slices.Contains(s.wish.limits, bound)
 }
 
 // bound reads the upper end of a bucket; false for the last one, which has none.

@@ -72,11 +72,11 @@ func (w World) check(t *testing.T, r metric.Reading) {
 			t.Errorf("slot %s has %+v (%v)", slot, c, there)
 		}
 		var sum uint64
-		for _, n := range c.Codes {
+		for _, n := range r.Codes[slot] {
 			sum += n
 		}
 		if w.Codes && sum != c.Requests {
-			t.Errorf("slot %s: %d requests, but by code %v", slot, c.Requests, c.Codes)
+			t.Errorf("slot %s: %d requests, but by code %v", slot, c.Requests, r.Codes[slot])
 		}
 	}
 }

@@ -6,6 +6,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,36 +77,16 @@ var _ metric.Source = (*Source)(nil)
 func New(subject metric.Subject, question metric.Question, o Options) (*Source, error) {
 	op := "probe " + subject.Service
 	entry, err := url.Parse(subject.Entry)
-	if err != nil || subject.Entry == "" || entry.Host == "" || entry.Scheme != "http" && entry.Scheme != "https" {
+	if err != nil || entry.Host == "" || entry.Scheme != "http" && entry.Scheme != "https" {
 		return nil, fault.New(fault.Usage, op, "environment %s has no entry that could be asked", subject.Environment).
 			WithHint("add `entry: https://…` to the environment")
 	}
 	if err := question.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Method == "" {
-		o.Method = http.MethodGet
-	}
-	if o.Rate == 0 {
-		o.Rate = DefaultRate
-	}
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
-	if o.Transport == nil {
-		o.Transport = http.DefaultTransport
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	switch {
-	case o.Method != http.MethodGet && o.Method != http.MethodHead:
-		return nil, fault.New(fault.Usage, op, "method %s may change something", o.Method).WithHint("probe with GET or HEAD; a gate may ask anything, once")
-	case !(o.Rate > 0 && o.Rate <= MaxRate):
-		return nil, fault.New(fault.Usage, op, "%v requests a second are not allowed", o.Rate).WithHint("take more than 0 and at most %d", MaxRate)
-	case o.Timeout < 0 || question.SlowerThan >= o.Timeout:
-		return nil, fault.New(fault.Usage, op, "a timeout of %s does not exceed the limit of %s for slow answers", o.Timeout, question.SlowerThan).
-			WithHint("give answers more time than that")
+	o = o.complete()
+	if err := o.validate(op, question); err != nil {
+		return nil, err
 	}
 	s := &Source{
 		o: o, op: op, question: question, header: subject.Header, subject: subject, turn: metric.NewTurn(), slots: subject.Slots(),
@@ -115,6 +96,33 @@ func New(subject metric.Subject, question metric.Question, o Options) (*Source, 
 		s.slots = []v1alpha1.Slot{subject.Candidate}
 	}
 	return s, nil
+}
+
+// complete fills in the defaults.
+func (o Options) complete() Options {
+	o.Method = cmp.Or(o.Method, http.MethodGet)
+	o.Rate = cmp.Or(o.Rate, DefaultRate)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	if o.Transport == nil {
+		o.Transport = http.DefaultTransport
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+func (o Options) validate(op string, question metric.Question) error {
+	switch {
+	case o.Method != http.MethodGet && o.Method != http.MethodHead:
+		return fault.New(fault.Usage, op, "method %s may change something", o.Method).WithHint("probe with GET or HEAD; a gate may ask anything, once")
+	case !(o.Rate > 0 && o.Rate <= MaxRate):
+		return fault.New(fault.Usage, op, "%v requests a second are not allowed", o.Rate).WithHint("take more than 0 and at most %d", MaxRate)
+	case o.Timeout < 0 || question.SlowerThan >= o.Timeout:
+		return fault.New(fault.Usage, op, "a timeout of %s does not exceed the limit of %s for slow answers", o.Timeout, question.SlowerThan).
+			WithHint("give answers more time than that")
+	}
+	return nil
 }
 
 // answer is what one request brought.

@@ -152,7 +152,7 @@ func TestRequests(t *testing.T) {
 		"Host": variables.NewValue("shop.example.com"), "X-Key": variables.NewValue("k"),
 	}})
 	r, err := s.Read(t.Context())
-	if err != nil || r.Slots[green].Codes["302"] != 1 || r.Slots[green].Failed != 0 {
+	if err != nil || r.Codes[green]["302"] != 1 || r.Slots[green].Failed != 0 {
 		t.Errorf("it gave %+v, %v", r, err)
 	}
 	want := map[string]int{"HEAD shop.example.com /health?deep=1 always k sluice-probe": 1, "HEAD shop.example.com /health?deep=1  k sluice-probe": 1}
@@ -178,7 +178,7 @@ func TestNoAnswerFromCandidate(t *testing.T) {
 			s := e.source(t, metric.Question{SlowerThan: 10 * time.Millisecond}, probe.Options{Timeout: 300 * time.Millisecond})
 			r, err := s.Read(t.Context())
 			c := r.Slots[green]
-			if err != nil || c.Requests != 1 || c.Failed != 1 || c.Codes["none"] != 1 || (c.Slow == 1) != (name == "hanging") && name == "hanging" {
+			if err != nil || c.Requests != 1 || c.Failed != 1 || r.Codes[green]["none"] != 1 || (c.Slow == 1) != (name == "hanging") && name == "hanging" {
 				t.Errorf("it gave %+v, %v", r, err)
 			}
 			if live := r.Slots[blue]; live.Requests != 1 || live.Failed != 0 {
