@@ -157,10 +157,13 @@ func (w *workspace) count(query string) map[string]any {
 		for _, s := range slots {
 			if strings.HasPrefix(r.instance, s[1]) && !r.arrived.After(now) && !r.generated.Before(since) && r.generated.Before(until) {
 				k := key{s[2], r.code}
-				n := sums[k]
-				n[0] += r.items
+				n, items := sums[k], 1
+				if strings.Contains(query, "requests = sum(ItemCount), slow = sumif(ItemCount, ") {
+					items = r.items
+				}
+				n[0] += items
 				if r.millis > limit {
-					n[1] += r.items
+					n[1] += items
 				}
 				sums[k] = n
 				break

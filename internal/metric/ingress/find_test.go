@@ -161,6 +161,13 @@ func TestPodsChange(t *testing.T) {
 	if r := read(t, c, s); r.Slots[blue].Requests != 7 || r.Lacking != "" {
 		t.Errorf("it is gone: %+v", r)
 	}
+	// Who comes back under a name that was forgotten is new.
+	one.serve(blue, 50, 0, 0)
+	k.add(one, "9100/metrics", "traefik", "one", app("traefik"))
+	c.move(10 * time.Second)
+	if r := read(t, c, s); r.Slots[blue].Requests != 7 {
+		t.Errorf("it is back: %+v", r.Slots)
+	}
 }
 
 func TestPodsNotFound(t *testing.T) {

@@ -72,6 +72,27 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Of two who read at the same time, one may come with a round that the other has overtaken.
+func TestRoundsOutOfOrder(t *testing.T) {
+	finder, err := URLs(nil, "http://localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Finder: finder}).Source(metric.Subject{Live: "blue", Candidate: "green"}, metric.Question{}, Series{"blue": {"b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 3, 2, 3, 4} {
+		p := &page{format: formats()[0], series: []series{{identity: []string{"b"}, code: "200", value: uint64(100 * n)}}}
+		if err := s.take(&round{number: n, at: time.Unix(int64(n), 0), pages: map[string]*page{"one": p}, present: map[string]bool{"one": true}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.tally.Reading(time.Unix(4, 0)).Slots["blue"].Requests; got != 300 {
+		t.Errorf("%d requests are counted, and 300 were made", got)
+	}
+}
+
 // busy is the page of a Traefik with so many series, 14 for each of its services' histograms.
 func busy(series int) string {
 	var b strings.Builder

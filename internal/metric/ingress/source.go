@@ -55,12 +55,8 @@ func (s *Source) Read(ctx context.Context) (metric.Reading, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Of two reads at the same time the later round may come first: the older one has nothing to add.
-	if s.last == nil || r.number > s.last.number {
-		if err := s.take(r); err != nil {
-			return metric.Reading{}, err
-		}
-		s.last = r
+	if err := s.take(r); err != nil {
+		return metric.Reading{}, err
 	}
 	if !s.seen {
 		return metric.Reading{}, s.silent(r)
@@ -73,8 +69,11 @@ func (s *Source) Read(ctx context.Context) (metric.Reading, error) {
 	return reading, nil
 }
 
-// take counts what a round found.
+// take counts what a round found. Of two reads at the same time the later round may come first: the older one has nothing to add.
 func (s *Source) take(r *round) error {
+	if s.last != nil && r.number <= s.last.number {
+		return nil
+	}
 	if err := s.check(r); err != nil {
 		return err
 	}
@@ -92,6 +91,7 @@ func (s *Source) take(r *round) error {
 			s.add(k, n)
 		}
 	}
+	s.last = r
 	s.follow.Keep(r.present)
 	for slot, d := range s.durations {
 		if slow := d.timed - min(d.timed, d.fast); slow > d.slow {
