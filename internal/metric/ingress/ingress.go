@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -55,13 +56,13 @@ type Ingress struct {
 	last *round
 	// rounds counts them.
 	rounds int
-	// wanted remembers whose names some source wants.
-	wanted map[string]bool
 
 	mu      sync.Mutex
 	sources map[*Source]time.Time
-	// generation counts the sources that were added.
+	// generation counts how often the sources changed.
 	generation int
+	// wanted remembers which sources want a name.
+	wanted map[string][]*Source
 }
 
 // round is what all replicas said at about the same time.
@@ -84,7 +85,7 @@ func New(o Options) *Ingress {
 	if o.AnswerTime == 0 {
 		o.AnswerTime = answerTime
 	}
-	return &Ingress{o: o, turn: metric.NewTurn(), wanted: map[string]bool{}, sources: map[*Source]time.Time{}}
+	return &Ingress{o: o, turn: metric.NewTurn(), wanted: map[string][]*Source{}, sources: map[*Source]time.Time{}}
 }
 
 // Series names what is counted for a slot where its names cannot be derived from its routes: services of Traefik, backends of
@@ -112,11 +113,11 @@ func (i *Ingress) round(ctx context.Context, s *Source) (*round, metric.Cost, er
 	}
 	defer i.turn.Give()
 	now := i.o.Now()
-	w, generation := i.wish(now)
 	// Somebody who reads every second and comes a little early is to get a new answer.
-	if l := i.last; l != nil && l.generation == generation && now.Sub(l.at) < Interval*3/4 && !now.Before(l.at) {
+	if l := i.last; l != nil && l.generation == i.current() && now.Sub(l.at) < Interval*3/4 && !now.Before(l.at) {
 		return l, metric.Cost{}, nil
 	}
+	w, generation := i.wish(now)
 	r, err := i.ask(ctx, w, now)
 	if err != nil {
 		return nil, metric.Cost{}, err
@@ -131,63 +132,62 @@ func (i *Ingress) register(s *Source) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if _, known := i.sources[s]; !known {
-		i.generation++
+		i.change()
 	}
 	i.sources[s] = i.o.Now()
 }
 
-// wish is what all sources want.
+// change forgets what was known of whose names are wanted.
+func (i *Ingress) change() {
+	i.generation++
+	i.wanted = map[string][]*Source{}
+}
+
+func (i *Ingress) current() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.generation
+}
+
+// wish is what all sources want that are still read.
 func (i *Ingress) wish(now time.Time) (wish, int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	limits := map[time.Duration]bool{}
-	var sources []*Source
 	for s, read := range i.sources {
 		if now.Sub(read) > idle {
 			delete(i.sources, s)
+			i.change()
 			continue
 		}
-		sources = append(sources, s)
 		if s.question.SlowerThan > 0 {
 			limits[s.question.SlowerThan] = true
 		}
 	}
-	if i.last == nil || i.last.generation != i.generation || len(i.wanted) > maxNames {
-		i.wanted = map[string]bool{}
+	if len(i.wanted) > maxNames {
+		i.wanted = map[string][]*Source{}
 	}
-	var w wish
-	for limit := range limits {
-		w.limits = append(w.limits, limit)
+	return wish{limits: slices.Collect(maps.Keys(limits)), sources: i.wants}, i.generation
+}
+
+// wants lists the sources for which a controller counts something under labels.
+func (i *Ingress) wants(f *format, key []byte) []*Source {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	sources, known := i.wanted[string(key)]
+	if known {
+		return sources
 	}
-	var mu sync.Mutex
-	var key []byte
-	w.identity = func(f *format, values [][]byte) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		key = key[:0]
-		for _, v := range values {
-			key = append(append(key, v...), 0)
+	identity := strings.Split(string(key), separator)
+	for s := range i.sources {
+		if _, ours := s.names.slotOf(f, identity); ours {
+			sources = append(sources, s)
 		}
-		wanted, known := i.wanted[string(key)]
-		if known {
-			return wanted
-		}
-		identity := make([]string, len(values))
-		for at, v := range values {
-			identity[at] = string(v)
-		}
-		for _, s := range sources {
-			if _, ours := s.names.slotOf(f, identity); ours {
-				wanted = true
-				break
-			}
-		}
-		if len(i.wanted) <= maxNames {
-			i.wanted[string(key)] = wanted
-		}
-		return wanted
 	}
-	return w, i.generation
+	if len(i.wanted) <= maxNames {
+		i.wanted[string(key)] = sources
+	}
+	return sources
 }
 
 // ask asks every replica at the same time.

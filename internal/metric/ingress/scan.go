@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -52,23 +53,27 @@ type series struct {
 type page struct {
 	format *format
 	born   time.Time
-	series []series
+	// series by who wants them.
+	series map[*Source][]series
 	// bounds are those that durations are counted by, ascending.
 	bounds []time.Duration
 }
 
 // wish is what is looked for on a page.
 type wish struct {
-	// identity says whether the counters of what labels name are wanted.
-	identity func(f *format, values [][]byte) bool
+	// sources are those that want what is counted under the values of a format's identity, which are joined by separators.
+	sources func(f *format, key []byte) []*Source
 	// limits are the bounds for which fast requests are wanted.
 	limits []time.Duration
 }
 
+// separator stands between the values of labels; none holds one.
+const separator = "\x00"
+
 // scan reads a page in Prometheus' text format or OpenMetrics. Most lines are about others: what is not wanted is passed over without
 // being parsed, and the rest is read by Prometheus' own parser.
 func scan(r io.Reader, w wish, now time.Time) (*page, error) {
-	s := scanner{wish: w, now: now, page: &page{}}
+	s := scanner{wish: w, now: now, page: &page{series: map[*Source][]series{}}}
 	whole := &io.LimitedReader{R: r, N: maxBytes + 1}
 	lines := bufio.NewScanner(whole)
 	lines.Buffer(make([]byte, 0, 16<<10), maxLine)
@@ -101,9 +106,8 @@ type scanner struct {
 	kept  bytes.Buffer
 	count int
 	// first is the identity whose bounds are collected: all have the same.
-	first  []byte
-	values [][]byte
-	joined []byte
+	first []byte
+	key   []byte
 }
 
 // sample is one line in parts, which are parts of the line.
@@ -224,13 +228,14 @@ func (s *scanner) counter(f *format, one sample) error {
 	case string(rest) != "_count":
 		return nil
 	}
-	s.values, s.joined = s.values[:0], s.joined[:0]
-	for _, name := range f.identity {
-		value := label(one.labels, name)
-		s.values = append(s.values, value)
-		s.joined = append(append(s.joined, value...), 0)
+	s.key = s.key[:0]
+	for i, name := range f.identity {
+		if i > 0 {
+			s.key = append(s.key, separator...)
+		}
+		s.key = append(s.key, label(one.labels, name)...)
 	}
-	if bucket && !s.bucket(f, one) || !s.wish.identity(f, s.values) {
+	if bucket && !s.bucket(f, one) || len(s.wish.sources(f, s.key)) == 0 {
 		return nil
 	}
 	if s.count++; s.count > maxSeries {
@@ -249,9 +254,9 @@ func (s *scanner) bucket(f *format, one sample) bool {
 		return false
 	}
 	if s.first == nil {
-		s.first = bytes.Clone(s.joined)
+		s.first = bytes.Clone(s.key)
 	}
-	if bytes.Equal(s.first, s.joined) && len(s.page.bounds) < maxBounds && !slices.Contains(s.page.bounds, bound) {
+	if bytes.Equal(s.first, s.key) && len(s.page.bounds) < maxBounds && !slices.Contains(s.page.bounds, bound) {
 		s.page.bounds = append(s.page.bounds, bound)
 	}
 	return slices.Contains(s.wish.limits, bound)
@@ -289,7 +294,9 @@ func (s *scanner) parse() error {
 			if err != nil {
 				return fmt.Errorf("%s of %q: %w", name, one.identity, err)
 			}
-			s.page.series = append(s.page.series, one)
+			for _, source := range s.wish.sources(f, []byte(strings.Join(one.identity, separator))) {
+				s.page.series[source] = append(s.page.series[source], one)
+			}
 		}
 	}
 	return nil

@@ -1,7 +1,9 @@
 package ingress
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +85,7 @@ func TestRoundsOutOfOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{1, 3, 2, 3, 4} {
-		p := &page{format: formats()[0], series: []series{{identity: []string{"b"}, code: "200", value: uint64(100 * n)}}}
+		p := &page{format: formats()[0], series: map[*Source][]series{s: {{identity: []string{"b"}, code: "200", value: uint64(100 * n)}}}}
 		if err := s.take(&round{number: n, at: time.Unix(int64(n), 0), pages: map[string]*page{"one": p}, present: map[string]bool{"one": true}}); err != nil {
 			t.Fatal(err)
 		}
@@ -113,25 +115,64 @@ func BenchmarkScan(b *testing.B) {
 	page := busy(20_000)
 	for name, every := range map[string]bool{"one service": false, "every service": true} {
 		b.Run(name, func(b *testing.B) {
-			seen := map[string]bool{}
-			w := wish{limits: []time.Duration{500 * time.Millisecond}, identity: func(_ *format, values [][]byte) bool {
-				wanted, known := seen[string(values[0])]
-				if !known {
-					wanted = every || string(values[0]) == "ns7-shop-shop-blue-web-80@kubernetesingressnginx"
-					seen[string(values[0])] = wanted
+			seen := map[string][]*Source{}
+			w := wish{limits: []time.Duration{500 * time.Millisecond}, sources: func(_ *format, key []byte) []*Source {
+				wanted, known := seen[string(key)]
+				if !known && (every || string(key) == "ns7-shop-shop-blue-web-80@kubernetesingressnginx") {
+					wanted = []*Source{nil}
 				}
+				seen[string(key)] = wanted
 				return wanted
 			}}
 			b.SetBytes(int64(len(page)))
 			b.ReportAllocs()
 			for b.Loop() {
 				p, err := scan(strings.NewReader(page), w, time.Time{})
-				if err != nil || len(p.series) < 3 {
-					b.Fatal(err, len(p.series))
+				if err != nil || len(p.series[nil]) < 3 {
+					b.Fatal(err)
 				}
 			}
 		})
 	}
+}
+
+type fixed struct{ page string }
+
+func (f fixed) String() string { return "a page" }
+
+func (f fixed) Find(context.Context, bool) ([]Replica, metric.Cost, error) {
+	return []Replica{{Name: "one", Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(f.page)), nil }}}, metric.Cost{}, nil
+}
+
+// BenchmarkSources lets 2 000 sources read a controller of 20 000 series in the same second.
+func BenchmarkSources(b *testing.B) {
+	const n = 2000
+	now := time.Unix(1_800_000_000, 0)
+	ingress := New(Options{Finder: fixed{busy(20_000)}, Now: func() time.Time { return now }})
+	var sources []*Source
+	for i := range n {
+		routes := v1alpha1.Routes{
+			Objects:  []v1alpha1.RouteObject{{Kind: "Ingress", Name: "shop"}},
+			Services: []v1alpha1.StableService{{Name: "shop-web", SlotService: "shop-blue-web", Manifest: []byte(`{"spec":{"ports":[{"port":80}]}}`)}},
+		}
+		subject := metric.Subject{Namespace: fmt.Sprintf("ns%d", i%1000), Live: "blue", Routes: map[v1alpha1.Slot]v1alpha1.Routes{"blue": routes}}
+		s, err := ingress.Source(subject, metric.Question{SlowerThan: 500 * time.Millisecond}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ingress.register(s)
+		sources = append(sources, s)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Second)
+		for _, s := range sources {
+			if r, err := s.Read(b.Context()); err != nil || len(r.Slots) != 1 {
+				b.Fatal(r, err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/n, "µs/source")
 }
 
 // FuzzScan looks for pages that are read as something which they do not say.
@@ -140,10 +181,10 @@ func FuzzScan(f *testing.F) {
 	f.Add("envoy_server_uptime 5\nenvoy_cluster_upstream_rq{envoy_response_code=\"200\",envoy_cluster_name=\"a\"} 5 # {x=\"}\"} 1\n")
 	f.Add("nginx_ingress_controller_requests{canary=\"\\\\\",status=\"200\",service=\"\\\"\"} 1e3 5\n# EOF")
 	f.Fuzz(func(t *testing.T, text string) {
-		w := wish{limits: []time.Duration{time.Second}, identity: func(*format, [][]byte) bool { return true }}
+		w := wish{limits: []time.Duration{time.Second}, sources: func(*format, []byte) []*Source { return []*Source{nil} }}
 		p, err := scan(strings.NewReader(text), w, time.Time{})
-		if err == nil && len(p.series) > strings.Count(text, "\n")+strings.Count(text, "\r")+1 {
-			t.Errorf("%d series in %q", len(p.series), text)
+		if err == nil && len(p.series[nil]) > strings.Count(text, "\n")+strings.Count(text, "\r")+1 {
+			t.Errorf("%d series in %q", len(p.series[nil]), text)
 		}
 	})
 }

@@ -107,7 +107,7 @@ func (s *Source) take(r *round) error {
 func (s *Source) counts(p *page) map[counterKey]uint64 {
 	var counts map[counterKey]uint64
 	limit := s.question.SlowerThan
-	for _, one := range p.series {
+	for _, one := range p.series[s] {
 		what := one.kind
 		switch {
 		case limit == 0 && what != counted, what == fast && one.bound != limit, limit > 0 && p.format.timed && what == counted:
