@@ -122,7 +122,7 @@ type Reading struct {
 //   - ErrNoData, kind fault.Waiting, where it answers and knows of none;
 //   - ErrDown, kind fault.Unreachable, where it could not be read;
 //   - kind fault.Usage, without either, where asking again will not help, such as a limit that the source has no counter for;
-//   - kind fault.Interrupted, where the context ended.
+//   - kind fault.Interrupted, where the context was cancelled. One whose time is over means that the source did not answer in time.
 //
 // With an error there is no reading, and what was counted is not lost: the next reading has it. Read never waits for anything but the
 // answer. It is safe for concurrent use.
@@ -135,9 +135,9 @@ func NoData(op, format string, args ...any) *fault.Error {
 	return fault.New(fault.Waiting, op, "%w: %s", ErrNoData, fmt.Sprintf(format, args...))
 }
 
-// Down makes the error for a source that could not be read. A context that ended is not the source's fault.
+// Down makes the error for a source that could not be read. A context that was cancelled is not the source's fault.
 func Down(ctx context.Context, op string, err error) *fault.Error {
-	if ctx.Err() != nil {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return &fault.Error{Op: op, Kind: fault.Interrupted, Err: ctx.Err()}
 	}
 	return fault.New(fault.Unreachable, op, "%w: %w", ErrDown, err)

@@ -8,7 +8,7 @@ type Turn chan struct{}
 // NewTurn returns a turn that nobody has.
 func NewTurn() Turn { return make(Turn, 1) }
 
-// Take waits for the turn. Whoever has it gives it back with Give.
+// Take waits for the turn. Whoever has it gives it back with Give. Its errors are those of Down.
 func (t Turn) Take(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return Down(ctx, "", ctx.Err())

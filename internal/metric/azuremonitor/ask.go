@@ -121,7 +121,7 @@ func (w *Workspace) lost(ctx, inner context.Context, err error) error {
 	var noToken *unknown
 	var outer *url.Error
 	switch {
-	case errors.As(err, &noToken) && ctx.Err() == nil:
+	case errors.As(err, &noToken) && inner.Err() == nil:
 		return metric.Down(ctx, "", fmt.Errorf("there is no token for it: %w", noToken.err)).
 			WithHint("sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity")
 	case inner.Err() != nil:

@@ -217,7 +217,7 @@ func (s *Source) query() string {
 // Read asks the workspace.
 func (s *Source) Read(ctx context.Context) (metric.Reading, error) {
 	if err := s.turn.Take(ctx); err != nil {
-		return metric.Reading{}, fault.Wrap(fault.Interrupted, s.op, err)
+		return metric.Reading{}, fault.Wrap(fault.KindOf(err), s.op, err)
 	}
 	defer s.turn.Give()
 	now := s.workspace.o.Now()

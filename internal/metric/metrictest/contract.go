@@ -199,7 +199,12 @@ func ended(t *testing.T, w World) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if r, err := w.Source.Read(ctx); !fault.Is(err, fault.Interrupted) || errors.Is(err, metric.ErrDown) {
-		t.Errorf("it gave %+v, %v", r, err)
+		t.Errorf("cancelled, it gave %+v, %v", r, err)
+	}
+	over, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if r, err := w.Source.Read(over); !fault.Is(err, fault.Unreachable) || !errors.Is(err, metric.ErrDown) {
+		t.Errorf("out of time, it gave %+v, %v", r, err)
 	}
 }
 

@@ -138,7 +138,7 @@ type answer struct {
 // no request of any slot was answered, nothing is known of the slots: the way to them may be closed.
 func (s *Source) Read(ctx context.Context) (metric.Reading, error) {
 	if err := s.turn.Take(ctx); err != nil {
-		return metric.Reading{}, fault.Wrap(fault.Interrupted, s.op, err)
+		return metric.Reading{}, fault.Wrap(fault.KindOf(err), s.op, err)
 	}
 	defer s.turn.Give()
 	now := s.o.Now()

@@ -187,7 +187,7 @@ var _ metric.Source = (*Source)(nil)
 // Read asks the server, all queries for the same moment.
 func (s *Source) Read(ctx context.Context) (metric.Reading, error) {
 	if err := s.turn.Take(ctx); err != nil {
-		return metric.Reading{}, fault.Wrap(fault.Interrupted, s.op, err)
+		return metric.Reading{}, fault.Wrap(fault.KindOf(err), s.op, err)
 	}
 	defer s.turn.Give()
 	at := s.server.o.Now().Add(-s.server.o.Delay)
