@@ -60,12 +60,12 @@ func (a *App) diagnose(ctx context.Context, req DiagnoseRequest, name string, ke
 	wait.Go(func() {
 		facts.Cluster = a.diagnoseCluster(ctx, req, name, env)
 		if inside && len(taken) > 0 {
-			facts.Store = a.diagnoseStore(ctx, name, env, taken, facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
+			facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), facts.Cluster.Login == nil || facts.Cluster.Login.Trouble != "")
 		}
 	})
 	wait.Go(func() { facts.Repositories = a.diagnoseRepositories(ctx, req, env, kept) })
 	if !inside && len(taken) > 0 {
-		wait.Go(func() { facts.Store = a.diagnoseStore(ctx, name, env, taken, false) })
+		wait.Go(func() { facts.Store = a.diagnoseStore(ctx, name, env, taken, req.File.Project.Unread(), false) })
 	}
 	wait.Wait()
 	facts.SignIn = a.signIn(facts, env)
@@ -119,7 +119,7 @@ func takenFrom(project *v1alpha1.Project, services []string) map[string][]string
 }
 
 // diagnoseStore reads what services take. No content is kept.
-func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string][]string, blocked bool) *doctor.Store {
+func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string][]string, unread map[string]bool, blocked bool) *doctor.Store {
 	found := &doctor.Store{Name: "the store of variables", Blocked: blocked}
 	if blocked {
 		return found
@@ -133,7 +133,7 @@ func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha
 	}
 	found.Name = store.String()
 	answers, err := bounded(ctx, a, found.Name, checkTimeout, func(ctx context.Context) ([]variables.Answer, error) {
-		return variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)))
+		return variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)), unread)
 	})
 	found.Err = err
 	for _, answer := range answers {

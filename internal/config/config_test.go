@@ -186,7 +186,7 @@ func compareProblems(t *testing.T, path string, err error, want []string) {
 }
 
 func TestExampleIsValid(t *testing.T) {
-	f, err := config.Load("../../examples/calculator/sluice.yaml", func(name string) (string, bool) {
+	f, err := config.LoadUnmade("../../examples/calculator/sluice.yaml", func(name string) (string, bool) {
 		v, ok := map[string]string{"REGISTRY": "localhost:5000", "ENTRY_PORT": "8080"}[name]
 		return v, ok
 	})
