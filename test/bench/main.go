@@ -26,6 +26,7 @@ func benches() []bench {
 		{"noop", false, buildNothing},
 		{"promote", false, promoteWithinARegistry},
 		{"mask", false, maskLog},
+		{"analysis", false, analyse},
 		{"bookshop", os.Getenv("BUILDKIT_HOST") == "", buildBookshop},
 		{"deploy", true, deployAgainstHelm},
 		{"requests", true, requestsPerRollout},
