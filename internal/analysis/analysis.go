@@ -35,8 +35,11 @@ type state struct {
 	Candidate slot       `json:"candidate"`
 	Live      slot       `json:"live"`
 	Questions []question `json:"questions"`
-	// Ended is the report of the abort; nothing that comes after changes it.
-	Ended *Report `json:"ended,omitempty"`
+	// Alone and Down are what the last read said.
+	Alone bool `json:"alone,omitempty"`
+	Down  bool `json:"down,omitempty"`
+	// Ended says that it was aborted at At; nothing that comes after changes anything.
+	Ended bool `json:"ended,omitempty"`
 }
 
 // version of the state. Another one is refused: evidence must not be misread.
@@ -88,23 +91,28 @@ func (a *Analysis) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Look takes in a read and says what follows. A read that is not newer than the last one adds nothing. After an abort the report stays.
-func (a *Analysis) Look(r Read) Report {
+// Look takes in a read and says what follows; Report says why. A read that is not newer than the last one adds nothing. After an abort
+// nothing changes any more.
+func (a *Analysis) Look(r Read) Decision {
 	s := &a.s
-	if s.Ended != nil {
-		return *s.Ended
+	if s.Ended {
+		return Abort
 	}
-	if r.Down {
-		return s.report(r)
+	s.Down = r.Down
+	if !r.Down && r.At.After(s.At) {
+		s.take(r)
 	}
-	if !r.At.After(s.At) {
-		r.At = s.At
-		return s.report(r)
-	}
+	d := s.decide()
+	s.Ended = d == Abort
+	return d
+}
+
+// take plays a round with what is new.
+func (s *state) take(r Read) {
 	if !s.At.IsZero() && r.At.Sub(s.At) >= s.Settings.Gap {
 		s.forget()
 	}
-	s.At = r.At
+	s.At, s.Alone = r.At, r.Alone
 	candidate, live := s.Candidate.read(r.Candidate), metric.Counters{}
 	if r.Alone {
 		s.Live.forget()
@@ -118,11 +126,6 @@ func (a *Analysis) Look(r Read) Report {
 		b := pair(s.Settings.Questions[i].Bad, candidate, live)
 		s.Questions[i].look(b, s.Settings.Questions[i].Max, s.Settings.Effect, r.Alone)
 	}
-	report := s.report(r)
-	if report.Decision == Abort {
-		s.Ended = &report
-	}
-	return report
 }
 
 // forget leaves out what is counted until the next read.

@@ -27,18 +27,18 @@ const (
 )
 
 // findings of all tests of a question that can say something now.
-func (s *state) findings(i int, alone bool) []finding {
+func (s *state) findings(i int) []finding {
 	q, asked := &s.Questions[i], s.Settings.Questions[i]
 	parts := partLive + partBaseline
 	if asked.Max > 0 {
 		parts += partLimit
 	}
 	one := s.Settings.FalseAbort / float64(len(s.Questions)) / float64(parts)
-	var all []finding
-	if !alone && s.Live.Total.Requests > 0 {
+	all := make([]finding, 0, 2)
+	if !s.Alone && s.Live.Total.Requests > 0 {
 		all = append(all, finding{test: AgainstLive, worse: q.Comparison.evidence(), needed: 1 / (partLive * one), fine: q.Comparison.Same.total()})
 	}
-	if alone && q.History.Requests >= enoughHistory {
+	if s.Alone && q.History.Requests >= enoughHistory {
 		f := q.Baseline.finding(AgainstBaseline, q.baseline(s.Settings.Effect), 1/(partBaseline*one))
 		f.shared = false // the live slot has set it
 		all = append(all, f)
@@ -53,11 +53,55 @@ func (l *limit) finding(t Test, most, needed float64) finding {
 	return finding{test: t, worse: l.Over.total(), needed: needed, fine: l.Under.total(), max: most, shared: l.Live.total() > 1}
 }
 
-// report says where the analysis stands after a read.
-func (s *state) report(r Read) Report {
-	report := Report{At: r.At, DataAt: s.DataAt, Enough: s.Candidate.Total.Requests >= s.Settings.Enough, Decision: Advance, Verdict: Good}
+// conclude says what the tests of a question have found, and which of them decided, or is nearest to an abort.
+func (s *state) conclude(i int) (Decision, Verdict, finding) {
+	all := s.findings(i)
+	if len(all) == 0 {
+		return More, "", finding{}
+	}
+	fine, nearest := true, all[0]
+	for _, f := range all {
+		fine = fine && f.fine >= 1/s.Settings.FalseAdvance
+		if closer(f, nearest) {
+			nearest = f
+		}
+	}
+	switch {
+	case nearest.broken() && nearest.shared:
+		return More, Infrastructure, nearest
+	case nearest.broken():
+		return Abort, Bad, nearest
+	case fine && s.enough():
+		return Advance, Good, nearest
+	}
+	return More, "", nearest
+}
+
+// decide says what all questions together allow.
+func (s *state) decide() Decision {
+	all := Advance
 	for i := range s.Questions {
-		report.Answers = append(report.Answers, s.answer(i, r.Alone))
+		switch d, _, _ := s.conclude(i); d {
+		case Abort:
+			return Abort
+		case More:
+			all = More
+		}
+	}
+	if s.Down {
+		return More
+	}
+	return all
+}
+
+func (s *state) enough() bool { return s.Candidate.Total.Requests >= s.Settings.Enough }
+
+// Report says where the analysis stands, with its evidence.
+func (a *Analysis) Report() Report {
+	s := &a.s
+	report := Report{At: s.At, DataAt: s.DataAt, Enough: s.enough(), Decision: s.decide()}
+	for i := range s.Questions {
+		report.Answers = append(report.Answers, s.answer(i))
 	}
 	said := &report.Answers[0]
 	for i := range report.Answers {
@@ -65,17 +109,14 @@ func (s *state) report(r Read) Report {
 			said = a
 		}
 	}
-	report.Decision, report.Verdict, report.Sentence = said.Decision, said.Verdict, said.Sentence
+	report.Verdict, report.Sentence = said.Verdict, said.Sentence
 	switch {
 	case report.Decision == Abort:
-	case r.Down:
-		report.Decision, report.Verdict = More, SourceDown
+	case s.Down:
+		report.Verdict = SourceDown
 		report.Sentence = "the source of the counters does not answer: nothing is known of the candidate at present"
 	case s.Candidate.Total.Requests == 0:
-		report.Decision, report.Verdict = More, NoData
-		report.Sentence = s.silence()
-	case report.Decision == Advance && !report.Enough:
-		report.Decision, report.Verdict = More, ""
+		report.Verdict, report.Sentence = NoData, s.silence()
 	}
 	return report
 }
@@ -101,32 +142,12 @@ func (s *state) silence() string {
 }
 
 // answer puts together what the tests of a question say.
-func (s *state) answer(i int, alone bool) Answer {
+func (s *state) answer(i int) Answer {
 	asked := s.Settings.Questions[i]
-	a := Answer{Question: asked.Name, Decision: More, Max: asked.Max,
+	decision, verdict, f := s.conclude(i)
+	a := Answer{Question: asked.Name, Decision: decision, Verdict: verdict, Max: asked.Max, Test: f.test, Evidence: f.worse, Needed: f.needed,
 		Candidate: rate(asked.Bad, s.Candidate.Total), Live: rate(asked.Bad, s.Live.Total)}
-	all := s.findings(i, alone)
-	if len(all) == 0 {
-		a.Sentence = asked.Name + ": there is neither a live slot to compare with nor a limit"
-		return a
-	}
-	fine, nearest := true, all[0]
-	for _, f := range all {
-		fine = fine && f.fine >= 1/s.Settings.FalseAdvance
-		if closer(f, nearest) {
-			nearest = f
-		}
-	}
-	a.Test, a.Evidence, a.Needed = nearest.test, nearest.worse, nearest.needed
-	switch {
-	case nearest.broken() && nearest.shared:
-		a.Verdict = Infrastructure
-	case nearest.broken():
-		a.Decision, a.Verdict = Abort, Bad
-	case fine:
-		a.Decision, a.Verdict = Advance, Good
-	}
-	a.Sentence = asked.sentence(a, nearest)
+	a.Sentence = asked.sentence(a, f)
 	return a
 }
 

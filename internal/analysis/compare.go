@@ -110,7 +110,7 @@ func nearest(n, ln, p, effect float64) float64 {
 // before bets on the candidate against what live has been, corrected by what live does at the same time: independent failures
 // and failures in bursts are both refuted, whichever explains the candidate better.
 func (c *comparison) before(b block, h *history, effect float64) {
-	u := h.high(1)
+	u := h.high(0.5)
 	strength := min(1/max(h.burst(), usual)-1, h.Requests)
 	bad, good := strength*u+b.LX, strength*(1-u)+b.LN-b.LX
 	null := max(logBeta(bad+b.X, good+b.N-b.X)-logBeta(bad, good), likelihood(b.N, b.X, u))

@@ -62,5 +62,5 @@ func (h *history) burst() float64 {
 	if h.Scale <= 0 {
 		return 0
 	}
-	return min(max((h.Excess-math.Sqrt(h.Noise))/h.Scale, 0), 0.5)
+	return min(max((h.Excess-2*math.Sqrt(h.Noise))/h.Scale, 0), 0.5)
 }

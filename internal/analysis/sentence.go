@@ -15,6 +15,8 @@ func (q Question) sentence(a Answer, f finding) string {
 	}
 	what := fmt.Sprintf("%s of %s requests %s", percent(a.Candidate.Share()), count(a.Candidate.Requests), verb)
 	switch f.test {
+	case "":
+		return what + "; there is neither a live slot to compare with nor a limit"
 	case AgainstLive:
 		what += fmt.Sprintf(", live %s of %s", percent(a.Live.Share()), count(a.Live.Requests))
 	case AgainstBaseline:

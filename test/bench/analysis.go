@@ -81,7 +81,7 @@ func falseAborts(ctx context.Context, releases int) error {
 			if err != nil {
 				return err
 			}
-			if r.Run(a, random, analysis.Abort).Report.Decision == analysis.Abort {
+			if r.Run(a, random, analysis.Abort).Decision == analysis.Abort {
 				aborted++
 			}
 		}

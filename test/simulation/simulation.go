@@ -4,6 +4,7 @@ package simulation
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/sluice-dev/sluice/internal/analysis"
@@ -28,8 +29,8 @@ type Release struct {
 
 // Outcome of a release.
 type Outcome struct {
-	Report analysis.Report
-	// Requests of the candidate and Seconds until the report.
+	Decision analysis.Decision
+	// Requests of the candidate and Seconds until then.
 	Requests uint64
 	Seconds  int
 }
@@ -50,11 +51,9 @@ func (r Release) Run(a *analysis.Analysis, random *rand.Rand, until ...analysis.
 			count(&live, random, all, rates[1])
 			count(&candidate, random, r.RPS, rates[0])
 		}
-		out = Outcome{a.Look(read), candidate.Requests, second - r.Warm}
-		for _, d := range until {
-			if out.Report.Decision == d {
-				return out
-			}
+		out = Outcome{a.Look(read), candidate.Requests, second - r.Warm + 1}
+		if slices.Contains(until, out.Decision) {
+			return out
 		}
 	}
 	return out
@@ -89,7 +88,7 @@ func count(c *metric.Counters, random *rand.Rand, mean, rate float64) {
 func EachRequest(a *analysis.Analysis, random *rand.Rand, share, live, candidate float64, history, most int) int {
 	var c, l metric.Counters
 	at := time.Unix(1_000_000, 0)
-	look := func() analysis.Report {
+	look := func() analysis.Decision {
 		at = at.Add(time.Millisecond)
 		return a.Look(analysis.Read{At: at, Candidate: &c, Live: &l})
 	}
@@ -108,7 +107,7 @@ func EachRequest(a *analysis.Analysis, random *rand.Rand, share, live, candidate
 		if random.Float64() < rate {
 			to.Failed++
 		}
-		if look().Decision == analysis.Abort {
+		if look() == analysis.Abort {
 			break
 		}
 	}
