@@ -4,43 +4,20 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 
 	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/test/simulation"
 )
 
-// sized reads how many runs the environment asks for.
-func sized(name string, otherwise int) (int, error) {
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%s is %q; it must be a number of runs", name, text)
-	}
-	return n, nil
-}
-
-// analyse simulates healthy releases and bad ones.
-func analyse(ctx context.Context, _ *bed) error {
-	healthy, err := sized("ANALYSIS_RELEASES", 10_000)
-	if err != nil {
+// analyse simulates healthy releases and bad ones, with fixed seeds.
+func analyse(ctx context.Context, b *bed) error {
+	if err := falseAborts(ctx, b.releases); err != nil {
 		return err
 	}
-	runs, err := sized("ANALYSIS_RUNS", 1000)
-	if err != nil {
+	if err := requestsUntilAbort(ctx, b.runs); err != nil {
 		return err
 	}
-	if err := falseAborts(ctx, healthy); err != nil {
-		return err
-	}
-	if err := requestsUntilAbort(ctx, runs); err != nil {
-		return err
-	}
-	return untilAbort(ctx, runs)
+	return untilAbort(ctx, b.runs)
 }
 
 // fresh is an analysis of errors at a rate of false aborts of 0.1 %, with a limit or without.
