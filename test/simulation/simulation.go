@@ -23,6 +23,8 @@ type Release struct {
 	Shared bool
 	// Drift is by what part of itself the rate swings up and down, once in two hours.
 	Drift float64
+	// Incident is the share of failed requests of both slots for a minute, half of Seconds after the candidate has come; 0 for none.
+	Incident float64
 	// Warm is how many seconds live is watched alone, Seconds how long the candidate is.
 	Warm, Seconds int
 }
@@ -44,6 +46,9 @@ func (r Release) Run(a *analysis.Analysis, random *rand.Rand, until ...analysis.
 	for second := range r.Warm + r.Seconds {
 		drift := 1 + r.Drift*math.Sin(swing+float64(second)/7200*2*math.Pi)
 		rates := r.rates(random, drift)
+		if since := second - r.Warm - r.Seconds/2; r.Incident > 0 && since >= 0 && since < 60 {
+			rates = [2]float64{r.Incident, r.Incident}
+		}
 		read := analysis.Read{At: time.Unix(int64(1_000_000+second), 0), Live: &live, Candidate: &candidate}
 		if second < r.Warm {
 			count(&live, random, all+r.RPS, rates[1])
