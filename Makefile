@@ -34,7 +34,7 @@ test-unit: ## unit tests; they need no cluster, no root and no network
 	$(GO) test ./...
 	cd local && $(GO) test ./...
 
-test-e2e: build bin/vault ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
+test-e2e: build bin/vault bin/helm ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
 	@echo "==> local cluster"
 	bin/sluice local up --with buildkit
 	@echo "==> end-to-end tests"
@@ -74,9 +74,10 @@ bin/golangci-lint: tools/go.mod tools/go.sum
 	@echo "==> bin/golangci-lint (once, about 2 minutes on two cores)"
 	cd tools && $(GO) build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-generate: ## write what is generated: the JSON Schema of sluice.yaml, the CLI reference, the transition table of ARCHITECTURE.md
+generate: ## write what is generated: the JSON Schema of sluice.yaml, the CLI reference, the transition table of ARCHITECTURE.md, the manifests of docs/operations/rbac
 	$(GO) generate ./internal/config ./internal/cli
 	$(GO) test ./internal/rollout -run TestArchitectureShowsTheTable -update -count=1
+	$(GO) test ./internal/rbac -run TestManifests -update -count=1
 
 demo: ready build ## release the calculator on the local cluster: good versions, bad versions, under load, with a summary (as root)
 	$(GO) run ./test/demo
@@ -94,7 +95,7 @@ bin/buildctl: tools/buildctl/go.mod tools/buildctl/go.sum
 	@echo "==> bin/buildctl (to compare with)"
 	cd tools/buildctl && CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o ../../$@ github.com/moby/buildkit/cmd/buildctl
 
-bench: ready build bin/helm bin/buildctl ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
+bench: ready build bin/helm bin/buildctl bin/vault ## the figures that the docs quote, one line each (as root); BENCH=name for one of them
 	bin/sluice local up --with buildkit
 	$(GO) run ./test/bench $(BENCH)
 

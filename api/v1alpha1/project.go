@@ -95,7 +95,7 @@ func (e Environment) Files() []string {
 	return files
 }
 
-// Cluster names a Kubernetes cluster; the current context is never used by accident. Exactly one of context and inCluster is set.
+// Cluster names a Kubernetes cluster; the current context is never used by accident. Exactly one of context, inCluster and aks is set.
 type Cluster struct {
 	// Context of the kubeconfig.
 	Context string `json:"context,omitempty"`
@@ -103,7 +103,38 @@ type Cluster struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// InCluster uses the service account of the pod that sluice runs in, instead of a context.
 	InCluster bool `json:"inCluster,omitempty"`
+	// AKS finds a cluster of Azure Kubernetes Service by its name in Azure, and signs in as whoever the run is: no kubeconfig is needed,
+	// and none is written.
+	AKS *AKS `json:"aks,omitempty"`
 	// Identity is the API server's URL or the UID of the kube-system namespace; verified before the first write.
 	// Where it is missing it is pinned at the first rollout.
 	Identity string `json:"identity,omitempty"`
+}
+
+// AKS names a cluster of Azure Kubernetes Service.
+type AKS struct {
+	// Subscription is the id of the Azure subscription, as 11111111-2222-3333-4444-555555555555.
+	Subscription string `json:"subscription"`
+	// ResourceGroup that holds the cluster.
+	ResourceGroup string `json:"resourceGroup"`
+	// Name of the managed cluster.
+	Name string `json:"name"`
+	// RunCommand says when requests are carried by the run-command API of AKS instead of the network: never, always, or as fallback, when
+	// the API server is private and cannot be reached. It is slow: every request takes seconds. Default fallback.
+	RunCommand RunCommand `json:"runCommand,omitempty"`
+}
+
+// RunCommand says when the run-command API of AKS carries requests.
+type RunCommand string
+
+// The times.
+const (
+	RunCommandNever    RunCommand = "never"
+	RunCommandFallback RunCommand = "fallback"
+	RunCommandAlways   RunCommand = "always"
+)
+
+// ID is the id of the cluster's resource in Azure.
+func (a AKS) ID() string {
+	return "/subscriptions/" + a.Subscription + "/resourceGroups/" + a.ResourceGroup + "/providers/Microsoft.ContainerService/managedClusters/" + a.Name
 }

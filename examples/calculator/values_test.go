@@ -86,6 +86,21 @@ func TestSettingsReachTheService(t *testing.T) {
 	}
 }
 
+func TestServicesTakeTheTokenFromTheSecret(t *testing.T) {
+	for values, want := range map[string]string{"{}": "", "config: {secretName: calculator-variables}": "calculator-variables"} {
+		all := mustRender(t, "calculator", values)
+		for _, part := range []string{"frontend", "backend"} {
+			got := ""
+			for _, from := range object[*appsv1.Deployment](t, all, "Deployment/calculator-"+part).Spec.Template.Spec.Containers[0].EnvFrom {
+				got += from.SecretRef.Name
+			}
+			if got != want {
+				t.Errorf("with %s the %s takes %q", values, part, got)
+			}
+		}
+	}
+}
+
 func TestDefaultShutdownFitsTheGracePeriod(t *testing.T) {
 	got, _ := services(t, "{}")
 	pod := object[*appsv1.Deployment](t, mustRender(t, "calculator"), "Deployment/calculator-frontend").Spec.Template.Spec
@@ -147,7 +162,7 @@ func TestNotes(t *testing.T) {
 // TestProject loads sluice.yaml as the product does and renders the chart with the values of each environment.
 func TestProject(t *testing.T) {
 	vars := map[string]string{"REGISTRY": "localhost:5000", "ENTRY_PORT": "8080"}
-	file, err := config.Load("sluice.yaml", func(name string) (string, bool) {
+	file, err := config.LoadUnmade("sluice.yaml", func(name string) (string, bool) {
 		value, ok := vars[name]
 		return value, ok
 	})

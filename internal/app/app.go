@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	port "github.com/sluice-dev/sluice/internal/cluster"
+	"github.com/sluice-dev/sluice/internal/identity/azure"
+	"github.com/sluice-dev/sluice/internal/identity/pipeline"
 	"github.com/sluice-dev/sluice/internal/registry/oci"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/sign/sigstore"
@@ -51,6 +54,9 @@ type App struct {
 	oci     *oci.Registry
 	closers []func() error
 	public  sigstore.PublicGood
+	// pipeline says which job this is, azure who this run is there.
+	pipeline *pipeline.Tokens
+	azure    *azure.Chain
 	// places bound how many images are worked on at once, of all builds together.
 	places chan struct{}
 	// signs makes who signs, learns the credentials that Git has: once, for all builds together.
@@ -59,6 +65,8 @@ type App struct {
 	mu     sync.Mutex
 	// loaded are the releases that were fetched, by their reference: what a digest names never changes.
 	loaded map[string]*v1alpha1.Release
+	// found are the ways to clusters in Azure.
+	found map[v1alpha1.AKS]*port.Access
 }
 
 // New fills in the defaults; it opens nothing.
@@ -75,7 +83,11 @@ func New(o Options) *App {
 	if o.Parallel < 1 {
 		o.Parallel = runtime.GOMAXPROCS(0)
 	}
-	return &App{o: o, oci: oci.New(oci.Options{Secrets: o.Secrets}), places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}}
+	a := &App{o: o, places: make(chan struct{}, o.Parallel), loaded: map[string]*v1alpha1.Release{}, found: map[v1alpha1.AKS]*port.Access{}}
+	a.pipeline = pipeline.New(pipeline.Options{LookupEnv: o.LookupEnv, Clock: clock{now: o.Now}, Learn: o.Secrets.Add})
+	a.azure = azure.New(azure.Options{LookupEnv: o.LookupEnv, Pipeline: a.pipeline, Learn: o.Secrets.Add, Now: o.Now})
+	a.oci = oci.New(oci.Options{Secrets: o.Secrets, Identity: a.azure, Now: o.Now})
+	return a
 }
 
 // Close closes what was opened, the last one first.

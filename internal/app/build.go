@@ -103,7 +103,7 @@ func (a *App) builders(registry *oci.Registry, address string) map[string]build.
 	return map[string]build.Builder{
 		"ko": ko.New(ko.Options{Base: registry.Descriptor}),
 		"dockerfile": buildkit.New(buildkit.Options{
-			Address: address, Dir: dir, LookupEnv: a.o.LookupEnv, Secrets: a.o.Secrets,
+			Address: address, Dir: dir, LookupEnv: a.o.LookupEnv, Secrets: a.o.Secrets, Credentials: registry.Credentials,
 			Local: func(ctx context.Context) string { return a.localStatus(ctx).Buildkit },
 		}),
 		"script": script.New(script.Options{Secrets: a.o.Secrets, Resolve: func(ctx context.Context, reference string) (string, error) {

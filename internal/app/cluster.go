@@ -37,12 +37,14 @@ const (
 type cluster struct {
 	config *rest.Config
 	client kubernetes.Interface
+	// interval is how long to rest at least between two looks, where looking takes long.
+	interval time.Duration
 	identity
 }
 
 // connect opens the cluster that an environment names, never the current context, and asks who it is.
 func (a *App) connect(ctx context.Context, environment string, spec v1alpha1.Cluster) (*cluster, error) {
-	config, err := a.restConfig(ctx, environment, spec)
+	config, interval, err := a.way(ctx, environment, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +56,8 @@ func (a *App) connect(ctx context.Context, environment string, spec v1alpha1.Clu
 	if err != nil {
 		return nil, fault.New(fault.Usage, "connect to the cluster of environment "+environment, "%w", err)
 	}
-	c := &cluster{config: config, client: client, identity: identity{server: normalURL(config.Host)}}
-	c.uid, err = reach(ctx, client)
+	c := &cluster{config: config, client: client, interval: interval, identity: identity{server: normalURL(config.Host)}}
+	c.uid, err = c.reach(ctx)
 	if err != nil {
 		return nil, unreachable(ctx, environment, spec, config.Host, err)
 	}
@@ -63,10 +65,14 @@ func (a *App) connect(ctx context.Context, environment string, spec v1alpha1.Clu
 }
 
 // reach asks for the UID of the kube-system namespace. Where that is forbidden the cluster is reached, but its UID stays unknown.
-func reach(ctx context.Context, client kubernetes.Interface) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+func (c *cluster) reach(ctx context.Context) (string, error) {
+	timeout := reachTimeout
+	if c.interval > 0 {
+		timeout = slowReach
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	system, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	system, err := c.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	switch {
 	case err == nil:
 		return string(system.UID), nil
@@ -83,10 +89,14 @@ func unreachable(ctx context.Context, environment string, spec v1alpha1.Cluster,
 		return fault.Wrap(fault.Interrupted, op, ctx.Err())
 	case apierrors.IsUnauthorized(err):
 		return fault.New(fault.Unreachable, op, "the API server %s refuses the credentials of %s", host, describeCluster(spec)).
-			WithHint("log in again, or name another context in environments.%s.cluster", environment)
+			WithHint("log in again, or name another cluster in environments.%s.cluster", environment)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Unreachable, op, "the API server %s did not answer within %s", host, reachTimeout).
 			WithHint("is the cluster up, and is this network allowed to reach it?")
+	}
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return fault.Wrap(known.Kind, op, known)
 	}
 	var request *url.Error
 	if errors.As(err, &request) {
@@ -103,6 +113,9 @@ func unreachable(ctx context.Context, environment string, spec v1alpha1.Cluster,
 func describeCluster(spec v1alpha1.Cluster) string {
 	if spec.InCluster {
 		return "the pod's service account"
+	}
+	if spec.AKS != nil {
+		return "AKS cluster " + spec.AKS.Name
 	}
 	return fmt.Sprintf("context %q", spec.Context)
 }

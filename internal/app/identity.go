@@ -128,6 +128,9 @@ func ensureNamespace(ctx context.Context, client kubernetes.Interface, environme
 
 // apiError classifies what the API server answered.
 func apiError(op, what string, err error) error {
+	if denied := deniedByAzure(err); denied != nil {
+		return fault.New(fault.Unreachable, op, "%s: %w", what, denied).WithHint("grant it: %s; CLUSTER_ID is what az aks show --query id prints", denied.Command())
+	}
 	switch {
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		return fault.New(fault.Unreachable, op, "%s: %w", what, err).WithHint("these credentials lack a right; ask for it, or use others")

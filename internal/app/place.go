@@ -27,6 +27,8 @@ type Place struct {
 	// Versions says which version of each variable a release gets, and what is to be said of them. recorded are those that it ran with, on
 	// the way back; nil for the current ones.
 	Versions func(ctx context.Context, release *v1alpha1.Release, environment string, recorded map[string]string) (map[string]string, []string, error)
+	// Allowed returns an error that names the rights which are missing for a deployment into the place, or its removal.
+	Allowed func(ctx context.Context) error
 	// Forget removes what Prepare wrote but the namespace, when the last service has left.
 	Forget func(ctx context.Context) error
 
@@ -62,9 +64,10 @@ func (a *App) Open(ctx context.Context, service, environment string, env v1alpha
 		Key:         store.Key{Service: service, Environment: environment, Namespace: env.Namespace},
 		Environment: env, Identity: c.name(),
 		Prepare: func(ctx context.Context) (Prepared, error) {
-			return c.prepare(ctx, environment, env.Namespace, pinned || spec.Identity != "")
+			return c.prepare(ctx, environment, env, pinned || spec.Identity != "")
 		},
-		Forget: func(ctx context.Context) error { return c.forget(ctx, env.Namespace) },
+		Allowed: func(ctx context.Context) error { return c.allowed(ctx, env.Namespace, deploymentRights(env.Strategy)) },
+		Forget:  func(ctx context.Context) error { return c.forget(ctx, env.Namespace) },
 	}
 	return p, a.wire(p, c)
 }
@@ -72,15 +75,19 @@ func (a *App) Open(ctx context.Context, service, environment string, env v1alpha
 // override replaces where the cluster is found; which one it must be stays as it is.
 func (a *App) override(spec v1alpha1.Cluster) v1alpha1.Cluster {
 	if a.o.Context != "" {
-		spec.Context, spec.InCluster = a.o.Context, false
+		spec.Context, spec.InCluster, spec.AKS = a.o.Context, false, nil
 	}
 	if a.o.Kubeconfig != "" {
-		spec.Kubeconfig, spec.InCluster = a.o.Kubeconfig, false
+		spec.Kubeconfig, spec.InCluster, spec.AKS = a.o.Kubeconfig, false, nil
 	}
 	return spec
 }
 
-func (c *cluster) prepare(ctx context.Context, environment, namespace string, known bool) (Prepared, error) {
+func (c *cluster) prepare(ctx context.Context, environment string, env v1alpha1.Environment, known bool) (Prepared, error) {
+	namespace := env.Namespace
+	if err := c.allowed(ctx, namespace, deploymentRights(env.Strategy)); err != nil {
+		return Prepared{}, err
+	}
 	created, err := ensureNamespace(ctx, c.client, environment, namespace)
 	if err != nil {
 		return Prepared{}, err

@@ -83,10 +83,12 @@ func (s *onceSigner) signer(prepare func() (sign.Signer, error)) (sign.Signer, e
 func (a *App) signer(ctx context.Context, signing v1alpha1.Signing, dir string) (sign.Signer, error) {
 	switch {
 	case signing.Keyless != nil:
-		tokens := sigstore.Tokens{LookupEnv: a.o.LookupEnv, Env: signing.Keyless.TokenEnv, Audience: signing.Keyless.Audience, Now: a.o.Now}
+		tokens := sigstore.Tokens{
+			LookupEnv: a.o.LookupEnv, Env: signing.Keyless.TokenEnv, Audience: signing.Keyless.Audience, Pipeline: a.pipeline, Learn: a.o.Secrets.Add, Now: a.o.Now,
+		}
 		return sigstore.NewKeyless(ctx, sigstore.KeylessOptions{Signing: *signing.Keyless, Tokens: tokens, PublicGood: &a.public, Now: a.o.Now})
 	case signing.Key == nil:
-		return sigstore.NewKMS(ctx, signing.KMS)
+		return sigstore.NewKMS(ctx, signing.KMS, sigstore.AzureOptions{Credential: a.azure})
 	}
 	key, err := a.signingKey(*signing.Key, dir)
 	if err != nil {

@@ -51,7 +51,7 @@ func (s *supply) Preflight(ctx context.Context, req deploy.Request) error {
 	if len(hidden) > 0 {
 		settings[req.Release.Spec.VariableValues.SecretName] = unnamed
 	}
-	req.Settings = settings
+	req.Settings, req.Tainted = settings, taint(req.Release.Spec.Variables, hidden)
 	return s.releaser.Preflight(ctx, req)
 }
 
@@ -72,7 +72,7 @@ func (s *supply) Deploy(ctx context.Context, req deploy.Request) error {
 		}
 		settings[req.Release.Spec.VariableValues.SecretName] = name
 	}
-	req.Settings = settings
+	req.Settings, req.Tainted = settings, taint(req.Release.Spec.Variables, hidden)
 	return s.releaser.Deploy(ctx, req)
 }
 
@@ -108,6 +108,25 @@ func (s *supply) read(ctx context.Context, req deploy.Request) (settings map[str
 // hide takes the content of a variable out of everything that this run prints and records.
 func (s *supply) hide(name string, v variables.Variable) {
 	s.secrets.Keep("variable "+name, v.Value.Reveal(), s.log)
+}
+
+// taint finds hidden variables, in whatever encoding, in what others can read.
+func taint(spec map[string]v1alpha1.Variable, hidden map[string]variables.Value) func(text string) string {
+	finders := map[string]*variables.Masker{}
+	for name, v := range spec {
+		if value, ok := hidden[keyOf(v, name)]; ok && v.Hidden() {
+			finders[name] = &variables.Masker{}
+			finders[name].Add(value.Reveal())
+		}
+	}
+	return func(text string) string {
+		for _, name := range slices.Sorted(maps.Keys(finders)) {
+			if finders[name].Holds(text) {
+				return name
+			}
+		}
+		return ""
+	}
 }
 
 // keyOf is the key in the Secret.

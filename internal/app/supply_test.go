@@ -124,6 +124,11 @@ func TestVariablesReachTheChart(t *testing.T) {
 	if s.checked[0].Settings["config.secretName"] != unnamed {
 		t.Errorf("before that the chart is told %v", s.checked[0].Settings)
 	}
+	for text, want := range map[string]string{"url: db://:hunter2-hunter2@db": "DB_PASSWORD", "aHVudGVyMi1odW50ZXIy": "DB_PASSWORD", "level: debug": ""} {
+		if got := s.deployed[0].Tainted(text); got != want || s.checked[0].Tainted(text) != want {
+			t.Errorf("of %q it says that it holds %q", text, got)
+		}
+	}
 	if s.store.Queries() != asked {
 		t.Error("what is known was asked for again")
 	}

@@ -5,10 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
-
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables"
 	"github.com/sluice-dev/sluice/internal/variables/keyvault"
 	"github.com/sluice-dev/sluice/internal/variables/vault"
@@ -22,13 +19,9 @@ type clock struct {
 
 func (c clock) Now() time.Time { return c.now() }
 
-// keyVault reads as whoever the Azure SDK finds signed in: a service principal of the environment, a workload's or machine's identity, az.
+// keyVault reads as whom this run is in Azure.
 func (a *App) keyVault(name string) (variables.Store, error) {
-	credential, err := azidentity.NewDefaultAzureCredential(nil)
-	if err != nil {
-		return nil, fault.Wrap(fault.Unreachable, "look for who is signed in to Azure", err)
-	}
-	store, err := keyvault.New(name, keyvault.Options{Credential: credential, Clock: clock{now: a.o.Now}})
+	store, err := keyvault.New(name, keyvault.Options{Credential: a.azure, Clock: clock{now: a.o.Now}})
 	if err != nil {
 		return nil, err // and no interface around a nil store
 	}
@@ -38,7 +31,7 @@ func (a *App) keyVault(name string) (variables.Store, error) {
 // vault reads certificates by read, and credentials where the run is.
 func (a *App) vault(settings v1alpha1.VaultStore, read reader) (variables.Store, error) {
 	store, err := vault.New(settings, vault.Options{
-		Clock: clock{now: a.o.Now},
+		Pipeline: a.pipeline, Clock: clock{now: a.o.Now},
 		Getenv: func(name string) string {
 			text, _ := a.o.LookupEnv(name)
 			return text

@@ -33,7 +33,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	deployer.Secret = a.o.Secrets.Holds
+	deployer.Allowed = c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
@@ -49,13 +49,17 @@ func (a *App) wire(p *Place, c *cluster) error {
 		},
 	}
 	p.Releaser, p.Versions = supply, supply.Versions
+	term := kube.DefaultTerm
+	if c.interval > 0 {
+		p.Releaser, term = unwatched{supply}, slowTerm
+	}
 	p.Store = masked{kube.New(c.client), a.o.Secrets}
-	p.Locker = kube.NewLocker(c.client, kube.LockerOptions{Watching: func(holder string, most time.Duration) {
+	p.Locker = kube.NewLocker(c.client, kube.LockerOptions{Term: term, Watching: func(holder string, most time.Duration) {
 		a.o.Log(fmt.Sprintf("%s in %s is locked by %s; watching for up to %s whether that run is alive", p.Key.Service, p.Key.Environment, holder, most))
 	}})
 	p.Machine = rollout.New(rollout.Options{
 		Store: p.Store, Releaser: p.Releaser, Routers: p.Routers, Gates: gates, Releases: a,
-		Announce: a.o.Announce, Observed: a.o.Observed, Now: a.o.Now,
+		Announce: a.o.Announce, Observed: a.o.Observed, Now: a.o.Now, Interval: c.interval,
 	})
 	return nil
 }

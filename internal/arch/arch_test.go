@@ -119,9 +119,9 @@ func layerOf(folder string) layer {
 	switch parts[1] {
 	case "fault":
 		return fault
-	case "ci", "config", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport":
+	case "ci", "config", "doctor", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport", "rbac":
 		return core
-	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan", "check":
+	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan", "check", "identity", "cluster":
 		switch {
 		case len(parts) == 2:
 			return port

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/check"
 	"github.com/sluice-dev/sluice/internal/config"
+	"github.com/sluice-dev/sluice/internal/doctor"
 	"github.com/sluice-dev/sluice/internal/plan"
 	"github.com/sluice-dev/sluice/internal/release"
 	"github.com/sluice-dev/sluice/internal/seal"
@@ -38,6 +39,8 @@ type Backend interface {
 	Parts(ctx context.Context, rel *v1alpha1.Release, ref v1alpha1.ReleaseRef, verify bool) ([]release.Part, error)
 	// Open connects to an environment's cluster and verifies which one it is.
 	Open(ctx context.Context, service, environment string, env v1alpha1.Environment) (*app.Place, error)
+	// Diagnose gathers what can be found out about the way to environments; it writes nothing.
+	Diagnose(ctx context.Context, req app.DiagnoseRequest) ([]doctor.Facts, error)
 	// Variables opens the store that holds an environment's variables.
 	Variables(ctx context.Context, environment string, env v1alpha1.Environment) (variables.Store, error)
 	// Verify checks what a release must prove before it may come to an environment; project is nil where there is no file.

@@ -120,7 +120,7 @@ func (inv *invocation) arrive(place *app.Place, r v1alpha1.Rollout, err error) (
 			err = fault.New(fault.Interrupted, "interrupted", "%s stays where it is: %s", subjectOf(r), stage(r))
 		}
 		failed := &rolloutError{err: err, rollout: r}
-		if resumable := fault.Is(err, fault.Interrupted) || fault.Is(err, fault.Unreachable) || fault.Is(err, fault.Waiting); resumable && r.Number > 0 && !r.Phase.Final() {
+		if resumable := fault.Is(err, fault.Interrupted) || fault.Is(err, fault.Unreachable) || fault.Is(err, fault.Forbidden) || fault.Is(err, fault.Waiting); resumable && r.Number > 0 && !r.Phase.Final() {
 			failed.resume = fmt.Sprintf("sluice resume %s --env %s", place.Key.Service, place.Key.Environment)
 		}
 		return nil, failed

@@ -10,10 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/app"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/promotion"
 	"github.com/sluice-dev/sluice/internal/rollout"
+	"github.com/sluice-dev/sluice/internal/traffic"
 )
 
 func newStatus(inv *invocation) *cobra.Command {
@@ -97,16 +99,9 @@ func (inv *invocation) look(ctx context.Context, b Backend, service, name string
 	if err != nil {
 		return status, err
 	}
-	seen, err := place.Releaser.Observe(ctx, place.Scope())
-	if err != nil {
+	if err := status.see(ctx, place, planOf(records, env)); err != nil {
 		return status, err
 	}
-	plan := planOf(records, env)
-	split, err := splitOf(ctx, place, plan, seen)
-	if err != nil {
-		return status, err
-	}
-	status.observe(seen, split, plan)
 	lock, err := place.Locker.Holder(ctx, place.Key)
 	if err != nil {
 		return status, err
@@ -115,6 +110,24 @@ func (inv *invocation) look(ctx context.Context, b Backend, service, name string
 		status.record(records[0].Rollout, lock, inv.Now())
 	}
 	return status, nil
+}
+
+// see observes slots and traffic. Who may not read Secrets, where Helm keeps its releases, may still know what the record says.
+func (e *environmentStatus) see(ctx context.Context, place *app.Place, plan v1alpha1.Plan) error {
+	seen, err := place.Releaser.Observe(ctx, place.Scope())
+	var split traffic.State
+	if err == nil {
+		split, err = splitOf(ctx, place, plan, seen)
+	}
+	switch {
+	case fault.Is(err, fault.Forbidden):
+		e.Unseen = firstLine(err.Error())
+	case err != nil:
+		return err
+	default:
+		e.observe(seen, split, plan)
+	}
+	return nil
 }
 
 func (d statusDocument) text(w io.Writer) {
@@ -136,7 +149,10 @@ func (e environmentStatus) text(w io.Writer, service string) {
 		fmt.Fprintf(w, "  cannot be seen: %s\n", indentRest(e.Error))
 		return
 	}
-	if len(e.Slots) == 0 {
+	switch {
+	case e.Unseen != "":
+		fmt.Fprintf(w, "  slots and traffic cannot be seen: %s\n", e.Unseen)
+	case len(e.Slots) == 0:
 		fmt.Fprintln(w, "  nothing is deployed")
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -25,8 +25,10 @@ type environmentStatus struct {
 	Cluster     string `json:"cluster,omitempty"`
 	Entry       string `json:"entry,omitempty"`
 	// Error says why nothing else is known.
-	Error string       `json:"error,omitempty"`
-	Slots []slotStatus `json:"slots,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Unseen says why slots and traffic are not known: the credentials may read records, but not what Helm keeps.
+	Unseen string       `json:"unseen,omitempty"`
+	Slots  []slotStatus `json:"slots,omitempty"`
 	// Split as written; Converged says that the proxies serve it.
 	Split     v1alpha1.Split `json:"split,omitzero"`
 	Converged bool           `json:"converged"`

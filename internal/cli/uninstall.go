@@ -89,6 +89,9 @@ func (inv *invocation) uninstall(ctx context.Context, place *app.Place, p progre
 	if err != nil {
 		return nil, err
 	}
+	if err := place.Allowed(ctx); err != nil {
+		return nil, err
+	}
 	if len(records) > 0 || len(seen.Slots) > 0 {
 		lease, err := place.Locker.Acquire(ctx, place.Key, inv.holder())
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -128,34 +129,21 @@ func uses(file *config.File, only string) map[string][]variableUse {
 	return all
 }
 
-// lookUp asks the store for all variables at once, and where that fails for each, to tell which of them has which problem. A store that
-// cannot be asked is an error. With unused also what nobody takes is listed, where the store can tell.
+// lookUp asks the store what it says of each variable. With unused also what nobody takes is listed, where the store can tell.
 func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unused bool) ([]listedVariable, error) {
 	list := map[string]*listedVariable{}
-	var queries []variables.Query
 	for name, uses := range taken {
 		list[name] = &listedVariable{Name: name, Uses: uses}
-		queries = append(queries, variables.Query{Name: name})
 	}
-	found, err := store.Resolve(ctx, queries)
+	answers, err := variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)))
 	if err != nil {
-		for _, q := range queries {
-			one, err := store.Resolve(ctx, []variables.Query{q})
-			switch fault.KindOf(err) {
-			case fault.NotFound, fault.Refused:
-				list[q.Name].Problem, list[q.Name].Hint = problemOf(err, store), fault.HintOf(err)
-			default:
-				if err != nil {
-					return nil, err
-				}
-			}
-			found = append(found, one...)
-		}
+		return nil, err
 	}
-	for _, v := range found {
-		list[v.Name].Version, list[v.Name].Expires = v.Version, v.Expires
-		if v.Value.Equal(variables.NewValue("")) {
-			list[v.Name].Problem, list[v.Name].Hint = "is empty", "give it a value, or take it out of sluice.yaml"
+	for _, answer := range answers {
+		v := list[answer.Name]
+		v.Version, v.Expires = answer.Version, answer.Expires
+		if answer.Err != nil {
+			v.Problem, v.Hint = problemOf(answer.Err, store), fault.HintOf(answer.Err)
 		}
 	}
 	if err := extras(store, list, unused); err != nil {

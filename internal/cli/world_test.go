@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/config"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/deploy/deploytest"
+	"github.com/sluice-dev/sluice/internal/doctor"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/gate"
 	"github.com/sluice-dev/sluice/internal/gate/gatetest"
@@ -240,6 +241,11 @@ func (b *backend) Plan(ctx context.Context, req plan.Request) (plan.Plan, error)
 	return app.New(b.o).Plan(ctx, req)
 }
 
+// Diagnose is the real one: where nobody answers is what it tells.
+func (b *backend) Diagnose(ctx context.Context, req app.DiagnoseRequest) ([]doctor.Facts, error) {
+	return app.New(b.o).Diagnose(ctx, req)
+}
+
 // Variables is the real one for files, which need no cluster.
 func (b *backend) Variables(ctx context.Context, environment string, env v1alpha1.Environment) (variables.Store, error) {
 	if b.variables != nil {
@@ -334,6 +340,7 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 			},
 		}),
 		Prepare: func(context.Context) (app.Prepared, error) { b.prepared++; return app.Prepared{}, nil },
+		Allowed: func(context.Context) error { return nil },
 		Forget:  func(context.Context) error { return nil },
 	}, nil
 }

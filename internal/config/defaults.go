@@ -14,6 +14,7 @@ func applyDefaults(p *v1alpha1.Project) {
 	for name, e := range p.Environments {
 		orDuration(&e.Timeout, 5*time.Minute)
 		gateDefaults(e.Gates)
+		aksDefaults(&e.Cluster)
 		if b := e.Strategy.BlueGreen; b != nil {
 			trafficDefaults(&b.Traffic, &b.Header)
 		}

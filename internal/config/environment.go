@@ -67,6 +67,8 @@ func (v *validator) cluster(path string, c v1alpha1.Cluster) {
 		v.report(child(path, "context"), "`kubectl config get-contexts` lists them", "is empty")
 	case c.InCluster && c.Kubeconfig != "":
 		v.report(child(path, "kubeconfig"), "remove one of the two", "means nothing together with inCluster")
+	case c.AKS != nil:
+		v.aks(path, c)
 	}
 	uid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 	if c.Identity != "" && !uid.MatchString(c.Identity) {

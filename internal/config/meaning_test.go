@@ -106,6 +106,23 @@ func TestProblemsOfEnvironments(t *testing.T) {
 			"13:26: environments.dev.cluster.inCluster: can only be true; name the context instead"}},
 		{"a kubeconfig inside", "cluster: {context: sluice-local}", "cluster: {inCluster: true, kubeconfig: a}", []string{
 			"13:44: environments.dev.cluster.kubeconfig: means nothing together with inCluster; remove one of the two"}},
+		{"a cluster in Azure", "{context: sluice-local}", aks("production"), nil},
+		{"a cluster in Azure without its group", "{context: sluice-local}", "{aks: {subscription: 11111111-2222-3333-4444-555555555555, name: a}}", []string{
+			"13:15: environments.dev.cluster.aks.resourceGroup: is missing"}},
+		{"clusters in Azure and in a context", "{context: sluice-local}", strings.Replace(aks("a"), "{aks", "{context: a, aks", 1), []string{
+			"13:27: environments.dev.cluster: has context and aks, and needs exactly one of them; remove all but one"}},
+		{"a kubeconfig for Azure", "{context: sluice-local}", strings.Replace(aks("a"), "{aks", "{kubeconfig: a, aks", 1), []string{
+			"13:27: environments.dev.cluster.kubeconfig: means nothing together with aks, which needs none; remove one of the two"}},
+		{"names that Azure does not allow", "{context: sluice-local}", "{aks: {subscription: production, resourceGroup: a/b, name: a.b, runCommand: sometimes}}", []string{
+			"13:35: environments.dev.cluster.aks.subscription: \"production\" is no id of an Azure subscription; `az account show --query id` prints it",
+			"13:62: environments.dev.cluster.aks.resourceGroup: \"a/b\" is no name of a resource group; `az aks list -o table` prints it",
+			"13:73: environments.dev.cluster.aks.name: \"a.b\" is no name of an AKS cluster; `az aks list -o table` prints it",
+			"13:90: environments.dev.cluster.aks.runCommand: \"sometimes\" is no time at which the run-command API can be used; known: never, fallback, always"}},
+		{"one namespace in one cluster in Azure", both, strings.NewReplacer("{context: sluice-local}", aks("A"), "calculator-prod", "calculator-dev").Replace(
+			strings.Replace(both, "{context: sluice-local}", aks("a"), 1)), []string{
+			"24:16: environments.prod.namespace: is the namespace of dev too, in the same cluster; give each environment its own namespace"}},
+		{"one namespace in two clusters in Azure", both, strings.NewReplacer("{context: sluice-local}", aks("b"), "calculator-prod", "calculator-dev").Replace(
+			strings.Replace(both, "{context: sluice-local}", aks("a"), 1)), nil},
 		{"an identity that is a UID", "{context: sluice-local}", "{context: a, identity: 0f8fad5b-d9cb-469f-a165-70867728950e}", nil},
 		{"an identity that is neither", "{context: sluice-local}", "{context: a, identity: production}", []string{
 			`13:37: environments.dev.cluster.identity: "production" is no absolute URL such as https://calculator.example.com`}},
@@ -197,4 +214,9 @@ func TestProblemsAreAValueForMachines(t *testing.T) {
 	if diff := cmp.Diff(want, config.ProblemsOf(err)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+}
+
+// aks is a cluster in Azure.
+func aks(name string) string {
+	return "{aks: {subscription: 11111111-2222-3333-4444-555555555555, resourceGroup: shop, name: " + name + "}}"
 }

@@ -117,7 +117,7 @@ func TestProblemsOfType(t *testing.T) {
 			[]string{"27:9: environments.prod.strategy.canary.traffic: needs exactly one of gateway, nginx, service, none"}},
 		{"a gate that asks nothing", "- helmTest: {}", "- name: nothing", []string{"20:9: environments.dev.gates[1]: needs exactly one of http, helmTest"}},
 		{"an image without a builder", "{ko: ./frontend}", "{platforms: [linux/amd64]}", []string{"8:7: services.calculator.images.frontend: needs exactly one of ko, dockerfile, script"}},
-		{"no cluster", "cluster: {context: sluice-local}", "cluster: {}", []string{"13:5: environments.dev.cluster: needs exactly one of context, inCluster"}},
+		{"no cluster", "cluster: {context: sluice-local}", "cluster: {}", []string{"13:5: environments.dev.cluster: needs exactly one of context, inCluster, aks"}},
 	} {
 		c.run(t)
 	}

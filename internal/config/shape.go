@@ -45,7 +45,7 @@ func Union(t reflect.Type) []string {
 	case reflect.TypeFor[v1alpha1.BuildSecret]():
 		return []string{"env", "file"}
 	case reflect.TypeFor[v1alpha1.Cluster]():
-		return []string{"context", "inCluster"}
+		return []string{"context", "inCluster", "aks"}
 	case reflect.TypeFor[v1alpha1.Signing]():
 		return []string{"key", "kms", "keyless"}
 	case reflect.TypeFor[v1alpha1.SigningKey]():

@@ -176,7 +176,10 @@ func sameCluster(a, b v1alpha1.Cluster) bool {
 	if a.Identity != "" && b.Identity != "" {
 		return a.Identity == b.Identity
 	}
-	return a.Context == b.Context && a.Kubeconfig == b.Kubeconfig && a.InCluster == b.InCluster
+	if a.AKS != nil && b.AKS != nil {
+		return strings.EqualFold(a.AKS.ID(), b.AKS.ID()) // Azure's names know no case
+	}
+	return a.AKS == b.AKS && a.Context == b.Context && a.Kubeconfig == b.Kubeconfig && a.InCluster == b.InCluster
 }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -81,7 +81,10 @@ type Request struct {
 	// its values. Ignored where Restore is set.
 	Variables map[string]string
 	Settings  map[string]string
-	Plan      v1alpha1.Plan
+	// Tainted names a hidden variable whose content a text holds; "" for none. A deployment that would write such a text where others can
+	// read it fails with fault.Fatal. Nil: no variable is hidden.
+	Tainted func(text string) (variable string)
+	Plan    v1alpha1.Plan
 	// Restore brings the slot back to what it was, from what the cluster stores: the newest revision that carries its digest
 	// (a foreign one carries none), else its Helm revision; and the replicas. The slot then carries the target's digest.
 	Restore *v1alpha1.ReturnTarget

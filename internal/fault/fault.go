@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind is the class of an error.
@@ -26,11 +27,12 @@ const (
 	Conflict         // somebody else changed the thing first
 	Transient        // may succeed when tried again
 	Fatal            // will fail again however often it is tried
+	Forbidden        // the credentials lack a right
 )
 
 func (k Kind) String() string {
 	names := [...]string{"internal", "usage", "refused", "rolledBack", "stuck", "waiting", "locked", "unreachable",
-		"drift", "interrupted", "notFound", "conflict", "transient", "fatal"}
+		"drift", "interrupted", "notFound", "conflict", "transient", "fatal", "forbidden"}
 	if k < 0 || int(k) >= len(names) {
 		return "unknown"
 	}
@@ -126,7 +128,7 @@ func ExitCode(err error) int {
 		return 6
 	case Locked:
 		return 7
-	case Unreachable:
+	case Unreachable, Forbidden:
 		return 8
 	case Drift:
 		return 9
@@ -143,8 +145,15 @@ func Retry(err error) bool {
 	switch KindOf(err) {
 	case Internal, Transient, Conflict, Unreachable:
 		return true
-	case Usage, Refused, RolledBack, Stuck, Waiting, Locked, Drift, Interrupted, NotFound, Fatal:
+	case Usage, Refused, RolledBack, Stuck, Waiting, Locked, Drift, Interrupted, NotFound, Fatal, Forbidden:
 		return false
 	}
 	return false
+}
+
+// LacksRight says that an API server's refusal is for want of a right, in the words that Kubernetes has for it:
+// `secrets is forbidden: User "ci" cannot list resource "secrets" in API group "" in the namespace "shop"`.
+func LacksRight(refusal string) bool {
+	_, verb, ok := strings.Cut(refusal, " cannot ")
+	return ok && strings.Contains(verb, " resource ")
 }

@@ -18,6 +18,11 @@ import (
 // Nothing of one service can collide with anything of another.
 func releaseRepository(prefix, service string) string { return prefix + "/" + service }
 
+// Repository is where the releases of a service lie below a prefix.
+func Repository(prefix, service string) string {
+	return releaseRepository(strings.TrimSuffix(prefix, "/"), service)
+}
+
 func imageRepository(prefix, service, image string) string {
 	return prefix + "/" + service + "/" + image
 }
@@ -74,7 +79,7 @@ func Resolve(prefix, ref string) (string, error) {
 			return "", fault.New(fault.Usage, op, "%q needs the registry of a project", ref).
 				WithHint("run it where sluice.yaml is, or give the full reference that `sluice build` printed")
 		}
-		repository = releaseRepository(strings.TrimSuffix(prefix, "/"), repository)
+		repository = Repository(prefix, repository)
 	}
 	_, path, _ := strings.Cut(repository, "/")
 	for _, part := range strings.Split(path, "/") {

@@ -143,14 +143,14 @@ func (m *Machine) underLease(ctx context.Context, key store.Key, o DriveOptions,
 		return v1alpha1.Rollout{}, err
 	}
 	defer func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(lastWords, 12*m.o.Interval))
 		defer cancel()
 		// A lease that cannot be given back expires by itself.
 		_ = lease.Release(last)
 	}()
 	graceful, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(leaveGrace, cancel) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(max(leaveGrace, 6*m.o.Interval), cancel) })
 	defer stop()
 	return run(interrupted{Context: graceful, caller: ctx}, lease)
 }
@@ -204,6 +204,9 @@ func (m *Machine) changes(ctx context.Context, key store.Key) <-chan struct{} {
 
 // rest waits for the time to pass or for a change, which does not shorten an outage.
 func (m *Machine) rest(ctx context.Context, d time.Duration, o outage) error {
+	if d > 0 {
+		d = max(d, m.o.Interval)
+	}
 	if o.changes == nil || !o.since.IsZero() || d <= calm {
 		return m.o.Sleep(ctx, d, nil)
 	}

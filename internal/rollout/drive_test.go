@@ -41,6 +41,28 @@ func TestChangesShortenTheRest(t *testing.T) {
 	}
 }
 
+// TestSlowClustersAreLookedAtSeldom drives where every look takes long: no rest is shorter, but what follows a move follows at once.
+func TestSlowClustersAreLookedAtSeldom(t *testing.T) {
+	w := newTheatre(t)
+	options := w.machine().o
+	options.Interval = 5 * time.Second
+	advance := options.Sleep
+	rests := 0
+	options.Sleep = func(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
+		if d > 0 {
+			rests++
+		}
+		if d > 0 && d < options.Interval {
+			t.Errorf("a rest of %s", d)
+		}
+		return advance(ctx, d, wake)
+	}
+	r, err := New(options).Run(t.Context(), w.start("1", "blueGreen"), DriveOptions{Locker: w.locker, Holder: "ann", WaitSettled: true})
+	if err != nil || r.Phase != v1alpha1.Succeeded || rests == 0 {
+		t.Errorf("%s after %d rests: %v", r.Phase, rests, err)
+	}
+}
+
 // TestAnOutageIsWaitedOut holds that changes do not make the driver ask sooner an edge that is away.
 func TestAnOutageIsWaitedOut(t *testing.T) {
 	w := newTheatre(t)

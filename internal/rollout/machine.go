@@ -34,6 +34,9 @@ type Options struct {
 	// Now is the clock and Sleep the only wait, which a message on wake ends early. Defaults: the real ones.
 	Now   func() time.Time
 	Sleep func(ctx context.Context, d time.Duration, wake <-chan struct{}) error
+	// Interval is the shortest rest between two looks at a cluster, and the measure of all other waits, where looking takes long. Default:
+	// none.
+	Interval time.Duration
 }
 
 // Machine moves rollouts. Step is one tick; Run and Resume loop over it.

@@ -31,7 +31,7 @@ func Outcome(r v1alpha1.Rollout) error {
 
 // cancelledKind keeps the class of what refused the rollout: a lock and a wrong configuration have exit codes of their own.
 func cancelledKind(r v1alpha1.Rollout) fault.Kind {
-	for _, kind := range []fault.Kind{fault.Locked, fault.Usage, fault.Unreachable} {
+	for _, kind := range []fault.Kind{fault.Locked, fault.Usage, fault.Unreachable, fault.Forbidden} {
 		if r.ErrorKind == kind.String() {
 			return kind
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity/pipeline"
 	"github.com/sluice-dev/sluice/internal/seal"
 	"github.com/sluice-dev/sluice/internal/sign"
 	"github.com/sluice-dev/sluice/internal/sign/sigstore"
@@ -32,9 +33,10 @@ func newIdentity(t *testing.T, workflow string) *sigstore.Keyless {
 		t.Fatal(err)
 	}
 	env := map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": i.GitHubURL(workflow), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": fakesigstore.JobToken}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	k, err := sigstore.NewKeyless(t.Context(), sigstore.KeylessOptions{
 		Signing: v1alpha1.KeylessSigning{Fulcio: i.FulcioURL, Rekor: i.RekorURL, TimestampAuthority: i.TimestampURL, TrustedRoot: &v1alpha1.TrustedRoot{JSON: trusted}},
-		Tokens:  sigstore.Tokens{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }, Audience: "sigstore", Now: time.Now}, Now: time.Now,
+		Tokens:  sigstore.Tokens{LookupEnv: lookup, Audience: "sigstore", Pipeline: pipeline.New(pipeline.Options{LookupEnv: lookup}), Now: time.Now}, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

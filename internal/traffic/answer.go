@@ -30,9 +30,12 @@ func Answer(op string, code int, err error) error {
 	case code == http.StatusUnauthorized:
 		e.Kind = fault.Unreachable
 		return e.WithHint("the cluster does not accept the credentials; log in again")
+	case code == http.StatusForbidden && fault.LacksRight(err.Error()):
+		e.Kind = fault.Forbidden
+		return e.WithHint("let whoever manages the namespace give the right: docs/operations/rbac.md has the manifests")
 	case code == http.StatusForbidden:
 		e.Kind = fault.Fatal
-		return e.WithHint("the account lacks the right, or a quota or policy of the cluster forbids it")
+		return e.WithHint("a quota or policy of the cluster forbids it")
 	case code >= 500, code == http.StatusTooManyRequests, errors.Is(err, context.DeadlineExceeded):
 		e.Kind = fault.Transient
 	case code != 0:

@@ -28,6 +28,7 @@ func benches() []bench {
 		{"promote", false, promoteWithinARegistry},
 		{"mask", false, maskLog},
 		{"analysis", false, analyse},
+		{"variables", false, resolveVariables},
 		{"bookshop", os.Getenv("BUILDKIT_HOST") == "", buildBookshop},
 		{"deploy", true, deployAgainstHelm},
 		{"requests", true, requestsPerRollout},

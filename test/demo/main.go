@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type stage struct {
 	root  string // the project's folder
 	dir   string // the copy of the example that the demo edits
 	entry string // port of the cluster's entry point
+	stdin string // what the next command reads
 	acts  []act
 }
 
@@ -75,9 +77,17 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// story is the demo: two good versions and a bad one, with both routers.
+// story is the demo: two good versions, a renewed token and a bad version, with both routers.
 func (s *stage) story(ctx context.Context) error {
 	prods := []string{"prod", "prod-gateway"}
+	if err := s.play(ctx, "files for variables", 0, nil, "variables", "init"); err != nil {
+		return err
+	}
+	for _, env := range append([]string{"dev"}, prods...) {
+		if err := s.renew(ctx, env); err != nil {
+			return err
+		}
+	}
 	if err := s.play(ctx, "v1 to dev", 0, nil, "run", "--version", "1.0.0", "--to", "dev"); err != nil {
 		return err
 	}
@@ -91,6 +101,19 @@ func (s *stage) story(ctx context.Context) error {
 	}
 	for _, env := range prods {
 		if err := s.play(ctx, "v2 to "+env+", under load", 0, []string{env}, "deploy", "calculator:2.0.0", "--env", env); err != nil {
+			return err
+		}
+	}
+	for _, env := range prods {
+		if err := s.renew(ctx, env); err != nil {
+			return err
+		}
+	}
+	if err := s.play(ctx, "v2.0.1, renewed tokens, to dev", 0, nil, "run", "--version", "2.0.1", "--to", "dev"); err != nil {
+		return err
+	}
+	for _, env := range prods {
+		if err := s.play(ctx, "v2.0.1 to "+env+", under load", 0, []string{env}, "deploy", "calculator:2.0.1", "--env", env); err != nil {
 			return err
 		}
 	}
@@ -109,6 +132,13 @@ func (s *stage) story(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// renew writes a new token into an environment's encrypted file.
+func (s *stage) renew(ctx context.Context, env string) error {
+	s.stdin = rand.Text()
+	defer func() { s.stdin = "" }()
+	return s.play(ctx, "a new token for "+env, 0, nil, "variables", "set", "BACKEND_TOKEN", "--env", env)
 }
 
 // prepare copies the example to a folder that may be edited, as a module of its own: its sources need the standard library only.
@@ -193,7 +223,9 @@ func (s *stage) play(ctx context.Context, name string, want int, loaded []string
 
 func (s *stage) exec(ctx context.Context, args []string) (int, error) {
 	cmd := exec.CommandContext(ctx, s.bin, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, os.Stdout, os.Stderr
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.dir, strings.NewReader(s.stdin), os.Stdout, os.Stderr
+	// A key of its own: whoever tries the demo keeps theirs out of it.
+	cmd.Env = append(os.Environ(), "SOPS_AGE_KEY_FILE="+filepath.Join(s.dir, "keys.txt"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	err := cmd.Run()

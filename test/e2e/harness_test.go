@@ -71,7 +71,10 @@ type service struct {
 	gates     []any
 	spec      map[string]any
 	// env are variables of the binary's environment, beside those of the test.
-	env []string
+	env        []string
+	identities identities
+	// cluster is where the environment is; nil for the context of the local cluster.
+	cluster map[string]any
 	// variables is the store of the environment; nil for none.
 	variables map[string]any
 	timeout   string
@@ -99,6 +102,7 @@ func newService(t *testing.T, name string) *service {
 	write(t, filepath.Join(s.dir, "go.mod"), []byte("module example.com/app\n\ngo 1.26\n"))
 	s.kubectl("delete", "namespace", s.namespace, "--ignore-not-found", "--wait")
 	s.kubectl("create", "namespace", s.namespace)
+	s.identify()
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.dump()
@@ -153,8 +157,11 @@ func (s *service) configure(values map[string]any) {
 	}
 	maps.Copy(spec, s.spec)
 	environment := map[string]any{
-		"cluster": map[string]any{"context": s.Context, "kubeconfig": s.Kubeconfig}, "namespace": s.namespace,
+		"cluster": map[string]any{"context": s.Context, "kubeconfig": s.identities.builder}, "namespace": s.namespace,
 		"values": []any{"values-test.yaml"}, "entry": s.url(), "strategy": s.strategy, "gates": s.gates, "timeout": s.timeout,
+	}
+	if s.cluster != nil {
+		environment["cluster"] = s.cluster
 	}
 	if s.variables != nil {
 		environment["variables"] = s.variables
@@ -221,7 +228,7 @@ func (s *service) run(args ...string) (int, string) {
 func (s *service) command(args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	s.t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, s.bin, args...)
+	cmd := exec.CommandContext(ctx, s.bin, s.as(args)...)
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)
 	return cmd
 }
@@ -356,11 +363,7 @@ func (s *service) tryKubectl(args ...string) (string, error) {
 
 func (s *service) apply(manifest string) {
 	s.t.Helper()
-	cmd := exec.Command(s.Kubectl, "--kubeconfig", s.Kubeconfig, "--context", s.Context, "-n", s.namespace, "apply", "-f", "-")
-	cmd.Stdin = strings.NewReader(manifest)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Fatalf("kubectl apply: %v\n%s", err, out)
-	}
+	s.applyFrom(nil, manifest)
 }
 
 // dump shows what a person would look at first.

@@ -99,6 +99,18 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+func TestOnlyWhoShowsTheTokenIsAnswered(t *testing.T) {
+	h := newHandler(serveContext(map[string]string{"BACKEND_TOKEN": "secret"}))
+	for shown, want := range map[string]int{"": 401, "Bearer other": 401, "secret": 401, "Bearer secret": 200} {
+		rec, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/factors?number=221", nil)
+		r.Header.Set("Authorization", shown)
+		h.ServeHTTP(rec, r)
+		if rec.Code != want {
+			t.Errorf("with %q: %d, want %d", shown, rec.Code, want)
+		}
+	}
+}
+
 func TestQuietHandlerSaysNothingOfItself(t *testing.T) {
 	c := serveContext(nil)
 	c.Identity = nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/subtle"
 	"net/http"
 
 	"github.com/sluice-dev/sluice/examples/calculator/internal/api"
@@ -11,11 +12,12 @@ type handler struct {
 	faults   *chaos.Injector
 	identity *api.Identity // nil: do not tell the version
 	journal  *journal      // nil: no volume
+	token    string        // who does not show it is refused; empty: everybody may ask
 }
 
 func (h *handler) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /factors", h.faults.Handler(http.HandlerFunc(h.factors)))
+	mux.Handle("GET /factors", h.known(h.faults.Handler(http.HandlerFunc(h.factors))))
 	if h.journal != nil {
 		mux.HandleFunc("GET /journal", func(w http.ResponseWriter, _ *http.Request) {
 			status := http.StatusOK
@@ -26,6 +28,17 @@ func (h *handler) routes() http.Handler {
 		})
 	}
 	return mux
+}
+
+// known lets in who shows the token.
+func (h *handler) known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+h.token)) != 1 {
+			api.Write(w, http.StatusUnauthorized, api.Problem{Error: "the token is missing or wrong", Backend: h.identity})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (h *handler) factors(w http.ResponseWriter, r *http.Request) {

@@ -28,7 +28,7 @@ func run(ctx context.Context, args []string) int {
 }
 
 func newHandler(c serving.Context) http.Handler {
-	h := &handler{faults: c.Faults, identity: c.Identity}
+	h := &handler{faults: c.Faults, identity: c.Identity, token: c.Env.Text("BACKEND_TOKEN", "")}
 	if dir := c.Env.Text("DATA_DIR", ""); dir != "" {
 		h.journal = startJournal(dir, c.Identity, time.Now())
 		if h.journal.Problem != "" {

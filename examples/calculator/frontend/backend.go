@@ -25,15 +25,17 @@ var (
 // backend asks the back end service.
 type backend struct {
 	url     string
+	token   string        // shown with every question; empty: none
 	timeout time.Duration // for one question, retry included
 	kept    *http.Client  // reuses connections
 	fresh   *http.Client  // opens one connection per request
 }
 
-func newBackend(baseURL string, timeout time.Duration) *backend {
+func newBackend(baseURL, token string, timeout time.Duration) *backend {
 	dialer := &net.Dialer{Timeout: time.Second}
 	return &backend{
 		url:     strings.TrimSuffix(baseURL, "/"),
+		token:   token,
 		timeout: timeout,
 		kept: &http.Client{Transport: &http.Transport{
 			DialContext:         dialer.DialContext,
@@ -84,6 +86,9 @@ func (b *backend) get(ctx context.Context, client *http.Client, number uint64) (
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return response{}, fmt.Errorf("ask %s: %w", b.url, err)
+	}
+	if b.token != "" {
+		request.Header.Set("Authorization", "Bearer "+b.token)
 	}
 	got, err := client.Do(request)
 	if err != nil {

@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 func newHandler(c serving.Context) http.Handler {
 	return newSite(newBackend(
 		c.Env.URL("BACKEND_URL", "http://localhost:8081"),
+		c.Env.Text("BACKEND_TOKEN", ""),
 		c.Env.Duration("BACKEND_TIMEOUT", 5*time.Second),
 	), c.Faults, c.Identity)
 }

@@ -65,6 +65,13 @@ func TestCalculate(t *testing.T) {
 		{name: "nobody listens", query: "number=221", status: 502, body: "refused"},
 		{name: "back end hangs", backend: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			vars: map[string]string{"BACKEND_TIMEOUT": "20ms"}, query: "number=221", status: 504, body: "within 20ms"},
+		{name: "the token is shown", backend: func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "Bearer secret" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			answering(200, good)(w, r)
+		}, vars: map[string]string{"BACKEND_TOKEN": "secret"}, query: "number=221", status: 200, body: "[13,17]"},
 		{name: "failing on purpose", backend: answering(200, good), vars: map[string]string{"FAULT_FAILURE_RATE": "1"},
 			query: "number=221", status: 500, body: "on purpose"},
 	} {

@@ -36,6 +36,8 @@ type Options struct {
 	Local func(ctx context.Context) string
 	// DockerSocket is where Docker listens unless $DOCKER_HOST says otherwise. Default: /var/run/docker.sock.
 	DockerSocket string
+	// Credentials gives those of this run for a registry of which Docker keeps none; empty where it has none. Default: it has none.
+	Credentials func(ctx context.Context, host string) (user, secret string, err error)
 	// Secrets learns of the secrets of images and of the credentials of registries, and takes them out of what builds print. Default: one
 	// of its own.
 	Secrets *variables.Masker

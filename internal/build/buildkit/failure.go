@@ -49,7 +49,7 @@ func (j *job) known(why string, code codes.Code) *fault.Error {
 		return fault.New(fault.Unreachable, j.op, "%s went away: %s", j.at, why).WithHint("start the build again once it runs")
 	case matches(`(?i)pull access denied|insufficient_scope|authorization failed|401 Unauthorized|403 Forbidden|no basic auth`):
 		return fault.New(fault.Unreachable, j.op, "a registry refuses the credentials: %s", why).
-			WithHint("`docker login` to it; the build uses the credentials that are kept where it is started")
+			WithHint("`docker login` to it; the build uses the credentials that are kept where it is started%s", j.credentials.cure())
 	case matches(`(?i)failed to do request|dial tcp|no such host|i/o timeout|TLS handshake`):
 		return fault.New(fault.Unreachable, j.op, "%s cannot reach a registry: %s", j.at, why).
 			WithHint("it is that machine which fetches base images and caches; bases: in sluice.yaml names base images elsewhere")

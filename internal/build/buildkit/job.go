@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/docker/cli/cli/config"
-	"github.com/docker/cli/cli/config/types"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
@@ -37,11 +36,15 @@ type job struct {
 	cacheFrom, cacheTo []client.CacheOptionsEntry
 	steps              *steps
 	hidden             *variables.Masker
+	credentials        *keyring
 }
 
 // prepare checks everything that can be wrong before a daemon is asked, and then connects to it.
 func (b *Builder) prepare(ctx context.Context, op string, req build.Request) (*job, error) {
-	j := &job{op: op, req: req, hidden: b.o.Secrets}
+	j := &job{op: op, req: req, hidden: b.o.Secrets, credentials: &keyring{
+		// What cannot be read there is not worth a warning: the registry's answer says it better.
+		docker: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)), ask: b.o.Credentials, known: b.o.Secrets,
+	}}
 	var err error
 	if j.sources, err = findSources(op, req); err != nil {
 		return nil, err
@@ -96,20 +99,10 @@ func (j *job) options(target string) client.SolveOpt {
 		FrontendAttrs: attributes, LocalMounts: j.mounts, CacheImports: j.cacheFrom,
 		Session: []session.Attachable{
 			authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
-				// What cannot be read there is not worth a warning: the registry's answer says it better.
-				AuthConfigProvider: learning(authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)), j.hidden),
+				AuthConfigProvider: j.credentials.find,
 			}),
 			secretsprovider.FromMap(j.secrets),
 		},
-	}
-}
-
-// learning makes the credentials that are found for a registry known as secrets.
-func learning(next authprovider.AuthConfigProvider, known *variables.Masker) authprovider.AuthConfigProvider {
-	return func(ctx context.Context, host string, scope []string, check authprovider.ExpireCachedAuthCheck) (types.AuthConfig, error) {
-		found, err := next(ctx, host, scope, check)
-		known.Add(found.Password, found.Auth, found.IdentityToken, found.RegistryToken)
-		return found, err
 	}
 }
 

@@ -47,6 +47,8 @@ func kindOf(err error) fault.Kind {
 	case apierrors.IsNotFound(err):
 		// Objects are created where they are missing; what is missing for good is the namespace or a kind.
 		return fault.NotFound
+	case lacksRight(err):
+		return fault.Forbidden
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
 		return fault.Fatal
 	case apierrors.IsConflict(err), apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsInternalError(err),
@@ -65,11 +67,18 @@ func hintOf(err error) string {
 		return "the cluster does not accept the credentials; log in again"
 	case apierrors.IsNotFound(err):
 		return "create the namespace, or install what defines the kind"
+	case lacksRight(err):
+		return "let whoever manages the namespace give the right: docs/operations/rbac.md has the manifests"
 	case apierrors.IsForbidden(err):
-		return "the account may not do this, or a quota or policy of the cluster forbids it"
+		return "a quota or policy of the cluster forbids it"
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return "the API server refuses what the chart renders; correct the chart"
 	default:
 		return ""
 	}
+}
+
+// lacksRight tells what RBAC and other authorizers refuse from what quotas and policies do, which is forbidden as well.
+func lacksRight(err error) bool {
+	return apierrors.IsForbidden(err) && fault.LacksRight(err.Error())
 }

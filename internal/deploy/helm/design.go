@@ -53,28 +53,7 @@ func (s *session) design(req deploy.Request) (*blueprint, error) {
 	if err := b.route(); err != nil {
 		return nil, err
 	}
-	if err := s.refuseSecrets(b); err != nil {
-		return nil, err
-	}
 	return b, s.compare(b, revision)
-}
-
-// refuseSecrets finds objects that hold a secret: what a chart renders stands in Helm's release, in clear text and for ever.
-func (s *session) refuseSecrets(b *blueprint) error {
-	if s.Releaser == nil || s.Secret == nil {
-		return nil
-	}
-	for _, o := range b.own {
-		text, err := json.Marshal(o.Object)
-		if err != nil {
-			return fault.Wrap(fault.Internal, "look for secrets", err)
-		}
-		if s.Secret(string(text)) {
-			return fault.New(fault.Fatal, "", "the chart writes a secret into %s %s (%s)", o.GetKind(), o.GetName(), o.template).
-				WithHint("take it from the Secret whose name variableValues.secretName gives to the chart, and out of the values files")
-		}
-	}
-	return nil
 }
 
 // maxReleaseName is Helm's limit.

@@ -31,6 +31,27 @@ var _ check.Layer = Examiner{}
 // slots would fight over only where there are none of them.
 func (Examiner) Check(ctx context.Context, subject check.Subject) (check.Report, error) {
 	e := examination{subject: subject}
+	s, req := examining(ctx, subject)
+	slots := []v1alpha1.Slot{req.Slot}
+	if req.Slot != v1alpha1.SlotDirect {
+		slots = []v1alpha1.Slot{v1alpha1.SlotDirect, v1alpha1.SlotBlue, v1alpha1.SlotGreen}
+	}
+	for _, slot := range slots {
+		e.render(s, req, slot)
+		if err := ctx.Err(); err != nil {
+			return check.Report{}, fault.Wrap(fault.Interrupted, "check the chart of "+req.Service, err)
+		}
+	}
+	if len(e.report.Findings) == 0 && len(subject.Missing) == 0 {
+		_, err := s.design(req)
+		e.found(err)
+	}
+	e.report.Sort()
+	return e.report, nil
+}
+
+// examining is a session without a cluster, and the first deployment of a subject.
+func examining(ctx context.Context, subject check.Subject) (*session, deploy.Request) {
 	rel := subject.Release
 	s := &session{
 		ctx: ctx, history: history{}, caps: &capabilities{found: common.DefaultCapabilities},
@@ -41,22 +62,10 @@ func (Examiner) Check(ctx context.Context, subject check.Subject) (check.Report,
 		// What the stores hold is not looked at; that the chart takes the name is.
 		req.Settings[values.SecretName] = "variables"
 	}
-	slots := []v1alpha1.Slot{v1alpha1.SlotDirect, v1alpha1.SlotBlue, v1alpha1.SlotGreen}
 	if rel.Environments[subject.Environment].Strategy.Direct != nil {
-		req.Slot, slots = v1alpha1.SlotDirect, slots[:1]
+		req.Slot = v1alpha1.SlotDirect
 	}
-	for _, slot := range slots {
-		e.render(s, req, slot)
-		if err := ctx.Err(); err != nil {
-			return check.Report{}, fault.Wrap(fault.Interrupted, "check the chart of "+rel.Service, err)
-		}
-	}
-	if len(e.report.Findings) == 0 && len(subject.Missing) == 0 {
-		_, err := s.design(req)
-		e.found(err)
-	}
-	e.report.Sort()
-	return e.report, nil
+	return s, req
 }
 
 // examination is one look at a subject.

@@ -28,7 +28,7 @@ func (r *Releaser) routesFence(ctx context.Context, scope deploy.Scope, generati
 		list, err := r.meta.Resource(resource).Namespace(scope.Namespace).List(ctx, metav1.ListOptions{
 			LabelSelector: v1alpha1.LabelService + "=" + scope.Service,
 		})
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && r.unknown(resource) {
 			continue // a cluster without this kind
 		}
 		if err != nil {
@@ -47,4 +47,10 @@ func (r *Releaser) routesFence(ctx context.Context, scope deploy.Scope, generati
 		}
 	}
 	return nil
+}
+
+// unknown says that the cluster does not serve a kind; whoever has no right to it is told that it is forbidden.
+func (r *Releaser) unknown(kind schema.GroupVersionResource) bool {
+	_, err := r.kube.Discovery().ServerResourcesForGroupVersion(kind.GroupVersion().String())
+	return apierrors.IsNotFound(err)
 }

@@ -30,8 +30,8 @@ type Releaser struct {
 	kube   kubernetes.Interface
 	meta   metadata.Interface
 	log    slog.Handler
-	// Secret says whether a text holds a secret; an object that does is not deployed. Nil: none does.
-	Secret func(text string) bool
+	// Allowed is asked before anything is written. Nil: everything is allowed.
+	Allowed Permission
 	// rehearsed is the hash of what was rehearsed last: what Preflight has tried need not be tried again a moment later.
 	rehearsed atomic.Value
 }
@@ -84,6 +84,9 @@ func (r *Releaser) Preflight(ctx context.Context, req deploy.Request) error {
 		return classify(ctx, op, err)
 	}
 	b, err := s.design(req)
+	if err == nil {
+		err = s.refuseForbidden(b)
+	}
 	if err == nil {
 		err = s.refuseOccupied(b)
 	}

@@ -70,7 +70,11 @@ func (s *session) render(req deploy.Request, r rendering) ([]object, error) {
 		return nil, fault.New(fault.Fatal, "render", "chart %s: %w", c.Name(), err).
 			WithHint("try: helm template %s CHART -f VALUES", r.release)
 	}
-	return parseFiles(files)
+	objects, err := parseFiles(files)
+	if err != nil {
+		return nil, err
+	}
+	return objects, refuseTainted(req, c, values, objects)
 }
 
 // ingredients loads a release's chart with what its templates are rendered with: the values, which must fit its schema, and what the

@@ -122,11 +122,11 @@ func (r *Registry) Pull(ctx context.Context, reference string) (registry.Artifac
 	host := ref.Context().RegistryStr()
 	descriptor, err := remote.Get(ref, r.options(ctx)...)
 	if err != nil {
-		return registry.Artifact{}, "", classify(op, host, err)
+		return registry.Artifact{}, "", r.classify(op, host, err)
 	}
 	artifact, err := read(descriptor)
 	if err != nil {
-		return registry.Artifact{}, "", classify(op, host, err)
+		return registry.Artifact{}, "", r.classify(op, host, err)
 	}
 	return artifact, ref.Context().Digest(descriptor.Digest.String()).Name(), nil
 }

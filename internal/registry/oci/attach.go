@@ -30,7 +30,7 @@ func (r *Registry) Resolve(ctx context.Context, reference string) (string, error
 	// GET and not HEAD: some registries answer HEAD without a digest.
 	descriptor, err := remote.Get(ref, r.options(ctx)...)
 	if err != nil {
-		return "", classify(op, ref.Context().RegistryStr(), err)
+		return "", r.classify(op, ref.Context().RegistryStr(), err)
 	}
 	return ref.Context().Digest(descriptor.Digest.String()).Name(), nil
 }
@@ -45,7 +45,7 @@ func (r *Registry) Attach(ctx context.Context, artifact registry.Artifact, subje
 	repo := pinned.Context()
 	there, err := remote.Get(pinned, r.options(ctx)...)
 	if err != nil {
-		return "", classify(op, repo.RegistryStr(), err)
+		return "", r.classify(op, repo.RegistryStr(), err)
 	}
 	m, err := manifestOf(artifact, &v1.Descriptor{MediaType: there.MediaType, Size: there.Size, Digest: there.Digest})
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *Registry) Attach(ctx context.Context, artifact registry.Artifact, subje
 		return "", fault.Wrap(fault.Internal, op, err)
 	}
 	if err := r.attach(ctx, pinned, repo.Digest(digest.String()), image); err != nil {
-		return "", classify(op, repo.RegistryStr(), err)
+		return "", r.classify(op, repo.RegistryStr(), err)
 	}
 	return repo.Digest(digest.String()).Name(), nil
 }
@@ -116,14 +116,14 @@ func (r *Registry) Referrers(ctx context.Context, subject, artifactType string) 
 	repo := pinned.Context()
 	listed, err := r.listed(ctx, pinned)
 	if err != nil {
-		return nil, classify(op, repo.RegistryStr(), err)
+		return nil, r.classify(op, repo.RegistryStr(), err)
 	}
 	var found []registry.Referrer
 	for _, d := range listed {
 		if d.ArtifactType == "" || d.ArtifactType == emptyType {
 			// A registry that looks at the configuration alone, or not at all: the manifest knows.
 			if d, err = r.described(ctx, repo.Digest(d.Digest.String())); err != nil {
-				return nil, classify(op, repo.RegistryStr(), err)
+				return nil, r.classify(op, repo.RegistryStr(), err)
 			}
 		}
 		if artifactType == "" || d.ArtifactType == artifactType {
@@ -168,10 +168,10 @@ func (r *Registry) Describe(ctx context.Context, reference string) (registry.Des
 	}
 	content, err := remote.Get(ref, r.options(ctx)...)
 	if err != nil {
-		return registry.Description{}, classify(op, ref.Context().RegistryStr(), err)
+		return registry.Description{}, r.classify(op, ref.Context().RegistryStr(), err)
 	}
 	d, err := describe(content)
 	return registry.Description{
 		Ref: ref.Context().Digest(d.Digest.String()).Name(), Type: d.ArtifactType, Annotations: d.Annotations,
-	}, classify(op, ref.Context().RegistryStr(), err)
+	}, r.classify(op, ref.Context().RegistryStr(), err)
 }

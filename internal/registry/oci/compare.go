@@ -32,7 +32,7 @@ func (r *Registry) Compare(ctx context.Context, one, other string) ([]string, er
 		}
 		found, err := differences(left, right)
 		if err != nil {
-			return nil, classify("compare "+one+" with "+other, "", err)
+			return nil, r.classify("compare "+one+" with "+other, "", err)
 		}
 		for _, line := range found {
 			lines = append(lines, strings.TrimPrefix(platform+": "+line, ": "))
@@ -51,19 +51,19 @@ func (r *Registry) images(ctx context.Context, reference string) (map[string]v1.
 	host := pinned.Context().RegistryStr()
 	content, err := remote.Get(pinned, r.options(ctx)...)
 	if err != nil {
-		return nil, classify(op, host, err)
+		return nil, r.classify(op, host, err)
 	}
 	if !content.MediaType.IsIndex() {
 		image, err := content.Image()
-		return map[string]v1.Image{"": image}, classify(op, host, err)
+		return map[string]v1.Image{"": image}, r.classify(op, host, err)
 	}
 	index, err := content.ImageIndex()
 	if err != nil {
-		return nil, classify(op, host, err)
+		return nil, r.classify(op, host, err)
 	}
 	manifest, err := index.IndexManifest()
 	if err != nil {
-		return nil, classify(op, host, err)
+		return nil, r.classify(op, host, err)
 	}
 	found := map[string]v1.Image{}
 	for i, child := range manifest.Manifests {
@@ -72,7 +72,7 @@ func (r *Registry) images(ctx context.Context, reference string) (map[string]v1.
 		}
 		image, err := index.Image(child.Digest)
 		if err != nil {
-			return nil, classify(op, host, err)
+			return nil, r.classify(op, host, err)
 		}
 		platform := fmt.Sprintf("entry %d", i+1)
 		if child.Platform != nil {

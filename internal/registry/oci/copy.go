@@ -31,18 +31,18 @@ func (r *Registry) Copy(ctx context.Context, from, repository, tag string) (regi
 	ctx, moved := counting(ctx)
 	content, err := remote.Get(source, r.options(ctx)...)
 	if err != nil {
-		return registry.Copied{}, classify(op, source.Context().RegistryStr(), err)
+		return registry.Copied{}, r.classify(op, source.Context().RegistryStr(), err)
 	}
 	if source.Context().Name() != repo.Name() {
 		c := copying{r: r, from: source.Context(), to: repo, done: map[v1.Hash]bool{}}
 		if err := c.content(ctx, content); err != nil {
-			return registry.Copied{}, classify(op, c.failing(), err)
+			return registry.Copied{}, r.classify(op, c.failing(), err)
 		}
 	}
 	if !there {
 		// The last write: a tag that can be seen names what is complete.
 		if err := remote.Tag(tagged, content, r.options(ctx)...); err != nil {
-			return registry.Copied{}, classify(op, repo.RegistryStr(), err)
+			return registry.Copied{}, r.classify(op, repo.RegistryStr(), err)
 		}
 	}
 	return registry.Copied{Ref: repo.Digest(digest.String()).Name(), Moved: moved.Load()}, nil

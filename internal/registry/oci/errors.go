@@ -24,7 +24,7 @@ func isAbsent(err error) bool {
 }
 
 // classify is the one place where an answer of a registry, or the lack of one, becomes a kind of error. host is the registry's.
-func classify(op, host string, err error) error {
+func (r *Registry) classify(op, host string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -36,7 +36,7 @@ func classify(op, host string, err error) error {
 	case errors.As(err, &known):
 		return fault.Wrap(known.Kind, op, err)
 	case errors.As(err, &answer):
-		return classifyAnswer(op, host, answer)
+		return r.classifyAnswer(op, host, answer)
 	case isConnection(err):
 		return fault.New(fault.Unreachable, op, "%w", shorten(err)).WithHint("%s", reachHint(host, err))
 	case strings.Contains(err.Error(), "error verifying"), strings.Contains(err.Error(), "does not match requested digest"):
@@ -47,13 +47,14 @@ func classify(op, host string, err error) error {
 	}
 }
 
-func classifyAnswer(op, host string, answer *transport.Error) error {
+func (r *Registry) classifyAnswer(op, host string, answer *transport.Error) error {
 	switch code := answer.StatusCode; {
 	case code == http.StatusNotFound:
 		return fault.New(fault.NotFound, op, "it does not exist")
 	case isDenied(answer):
-		return fault.New(fault.Unreachable, op, "the registry refuses the credentials: %w", answer).
-			WithHint("log in with `docker login %s` (for an Azure registry `az acr login`), with an account that may push there", host)
+		tried := r.keys.tried(host)
+		return fault.New(fault.Unreachable, op, "the registry refuses the credentials%s: %w", tried, answer).
+			WithHint("log in with `docker login %s` (for an Azure registry `az acr login`), with an account that may push there%s", host, tried.cure())
 	case isFull(answer):
 		return fault.New(fault.Fatal, op, "the registry is full: %w", answer).WithHint("free some of its space")
 	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:

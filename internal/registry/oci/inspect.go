@@ -61,11 +61,11 @@ func (r *Registry) inspect(ctx context.Context, op, reference string, look func(
 	repo := pinned.Context()
 	content, err := remote.Get(pinned, r.options(ctx)...)
 	if err != nil {
-		return registry.Contents{}, classify(op, repo.RegistryStr(), err)
+		return registry.Contents{}, r.classify(op, repo.RegistryStr(), err)
 	}
 	i := &inspection{r: r, ctx: ctx, repo: repo, look: look, seen: map[v1.Hash]bool{}}
 	err = i.manifest(content)
-	return i.contents, classify(op, repo.RegistryStr(), err)
+	return i.contents, r.classify(op, repo.RegistryStr(), err)
 }
 
 func (i *inspection) manifest(content *remote.Descriptor) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/registry"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
@@ -35,18 +36,24 @@ var (
 type Options struct {
 	// Keychain finds credentials. Default: those that `docker login` and its credential helpers keep.
 	Keychain authn.Keychain
+	// Identity says who this run is to Azure, for its registries that Keychain has nothing for. Default: nobody.
+	Identity identity.Source
+	// Azure says which hosts are registries of Azure. Default: those below azurecr.io, azurecr.cn and azurecr.us.
+	Azure func(host string) bool
 	// Backoff between attempts after 408, 429, 5xx, a reset or broken connection. Default: 8 attempts within about ten seconds.
 	Backoff remote.Backoff
 	// UserAgent that registries log. Default: sluice.
 	UserAgent string
 	// Secrets learns of the credentials that are found. Default: nobody does.
 	Secrets *variables.Masker
+	Now     func() time.Time
 }
 
 // Registry talks to whatever registry a reference names: by http to localhost, *.localhost, loopback and private addresses, by https
 // to everything else. It is safe for concurrent use.
 type Registry struct {
 	o         Options
+	keys      *keychain
 	transport http.RoundTripper
 	// puller keeps the token of each repository that was read from: asking for one anew costs two requests each time.
 	puller *remote.Puller
@@ -63,45 +70,30 @@ func New(o Options) *Registry {
 	if o.Secrets == nil {
 		o.Secrets = &variables.Masker{}
 	}
-	o.Keychain = keychain{o.Keychain, o.Secrets}
+	if o.Azure == nil {
+		o.Azure = isAzure
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Backoff.Steps == 0 {
 		o.Backoff = remote.Backoff{Duration: 200 * time.Millisecond, Factor: 1.6, Jitter: 0.2, Steps: 8}
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = "sluice"
 	}
-	r := &Registry{o: o, transport: newTransport(o.Backoff)}
+	r := &Registry{o: o, transport: newTransport(o.Backoff, o.Secrets)}
+	r.keys = newKeychain(o, r.transport)
 	// Without options that contradict each other it cannot fail; without it, everything takes longer.
 	r.puller, _ = remote.NewPuller(r.options(context.Background())...)
 	return r
-}
-
-// keychain says of a failure that it was about credentials, and makes those that it finds known as secrets.
-type keychain struct {
-	next    authn.Keychain
-	secrets *variables.Masker
-}
-
-func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
-	found, err := k.next.Resolve(target)
-	if err != nil {
-		return nil, fault.New(fault.Unreachable, "find the credentials for "+target.RegistryStr(), "%w", err).
-			WithHint("repair what `docker login` keeps (config.json in $DOCKER_CONFIG, else ~/.docker), or log in anew")
-	}
-	if found != authn.Anonymous {
-		// What cannot be read is found out by who sends it.
-		if with, err := found.Authorization(); err == nil {
-			k.secrets.Add(with.Password, with.Auth, with.IdentityToken, with.RegistryToken)
-		}
-	}
-	return found, nil
 }
 
 func (r *Registry) options(ctx context.Context) []remote.Option {
 	options := []remote.Option{
 		remote.WithContext(ctx),
 		remote.WithTransport(r.transport),
-		remote.WithAuthFromKeychain(r.o.Keychain),
+		remote.WithAuthFromKeychain(r.keys),
 		remote.WithRetryBackoff(r.o.Backoff),
 		remote.WithUserAgent(r.o.UserAgent),
 	}
@@ -204,7 +196,7 @@ func (r *Registry) push(ctx context.Context, op string, repo name.Repository, ta
 		target = tagged
 	}
 	if err := r.write(ctx, target, content); err != nil {
-		return "", classify(op, repo.RegistryStr(), err)
+		return "", r.classify(op, repo.RegistryStr(), err)
 	}
 	return pinned.Name(), nil
 }
@@ -218,7 +210,7 @@ func (r *Registry) free(ctx context.Context, op string, repo name.Repository, ta
 	there, err := r.taken(ctx, tagged)
 	switch {
 	case err != nil:
-		return tagged, false, classify(op, repo.RegistryStr(), err)
+		return tagged, false, r.classify(op, repo.RegistryStr(), err)
 	case there == digest:
 		return tagged, true, nil
 	case there != v1.Hash{}:
@@ -264,7 +256,7 @@ func (r *Registry) Tags(ctx context.Context, repository string) ([]string, error
 		return nil, nil
 	}
 	slices.Sort(tags)
-	return tags, classify(op, repo.RegistryStr(), err)
+	return tags, r.classify(op, repo.RegistryStr(), err)
 }
 
 // Check begins an upload to the repository and takes it back, which is the only question about the right to push that every registry answers.
@@ -274,8 +266,8 @@ func (r *Registry) Check(ctx context.Context, repository string) error {
 	if err != nil {
 		return err
 	}
-	err = remote.CheckPushPermission(repo.Tag("check"), r.o.Keychain, bound{ctx, r.transport})
-	return classify(op, repo.RegistryStr(), err)
+	err = remote.CheckPushPermission(repo.Tag("check"), within{ctx, r.keys}, bound{ctx, r.transport})
+	return r.classify(op, repo.RegistryStr(), err)
 }
 
 // Descriptor fetches what a reference to an image or index names, for builders that need a base image.
@@ -286,5 +278,5 @@ func (r *Registry) Descriptor(ctx context.Context, reference string) (*remote.De
 		return nil, err
 	}
 	descriptor, err := remote.Get(ref, r.options(ctx)...)
-	return descriptor, classify(op, ref.Context().RegistryStr(), err)
+	return descriptor, r.classify(op, ref.Context().RegistryStr(), err)
 }

@@ -14,13 +14,17 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/sluice-dev/sluice/internal/variables"
 )
 
 // dialTimeout bounds one attempt to connect: a registry that is there answers far sooner.
 const dialTimeout = 10 * time.Second
 
 // newTransport sends *.localhost to this machine, whatever resolver or proxy it has: RFC 6761 reserves the names for that.
-func newTransport(backoff remote.Backoff) http.RoundTripper {
+//
+// What requests are authenticated with becomes known as a secret.
+func newTransport(backoff remote.Backoff, secrets *variables.Masker) http.RoundTripper {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	base := &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
@@ -44,7 +48,7 @@ func newTransport(backoff remote.Backoff) http.RoundTripper {
 	}
 	// A few quick attempts: the library's own, longer ones come on top.
 	backoff.Steps = min(backoff.Steps, 3)
-	return steady{plain: base, retrying: transport.NewRetry(base, transport.WithRetryBackoff(backoff),
+	return steady{secrets: secrets, plain: base, retrying: transport.NewRetry(base, transport.WithRetryBackoff(backoff),
 		transport.WithRetryPredicate(isPassing), transport.WithRetryStatusCodes(passingStatus()...))}
 }
 
@@ -55,9 +59,13 @@ func isLocalName(host string) bool {
 // steady tries again what can be repeated as it is: questions, and the request for an upload. The library repeats only whole uploads
 // of four requests each, which against a registry that fails every fifth of them succeeds too seldom. What writes is left to it:
 // whether a cut off write arrived only the next question tells.
-type steady struct{ plain, retrying http.RoundTripper }
+type steady struct {
+	plain, retrying http.RoundTripper
+	secrets         *variables.Masker
+}
 
 func (s steady) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.secrets.AddAuthorization(r.Header.Get("Authorization"))
 	r, err := fresh(r)
 	if err != nil {
 		return nil, err

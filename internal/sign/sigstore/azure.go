@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/sigstore/sigstore/pkg/signature"
 
@@ -26,9 +25,9 @@ import (
 // azureScheme is that of keys in Azure Key Vault, as cosign writes it.
 const azureScheme = "azurekms://"
 
-// AzureOptions configure how a vault is reached. The zero value is ready for use.
+// AzureOptions configure how a vault is reached.
 type AzureOptions struct {
-	// Credential is who asks. Default: the first that azidentity's chain finds: environment, workload identity, managed identity, Azure CLI.
+	// Credential is who asks.
 	Credential azcore.TokenCredential
 	// Client configures the client of the vault.
 	Client azkeys.ClientOptions
@@ -42,13 +41,6 @@ func NewAzureKey(ctx context.Context, uri string, o AzureOptions) (*Signer, erro
 	parts := strings.Split(strings.TrimPrefix(uri, azureScheme), "/")
 	if !strings.HasPrefix(uri, azureScheme) || len(parts) < 2 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
 		return nil, fault.New(fault.Usage, op, "%q is no URI of a key such as %sshop.vault.azure.net/release", uri, azureScheme)
-	}
-	if o.Credential == nil {
-		found, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: o.Client.ClientOptions})
-		if err != nil {
-			return nil, fault.Wrap(fault.Unreachable, op, err)
-		}
-		o.Credential = found
 	}
 	client, err := azkeys.NewClient("https://"+parts[0], o.Credential, &o.Client)
 	if err != nil {
@@ -151,9 +143,13 @@ func (k *azureKey) SignMessage(message io.Reader, opts ...signature.SignOption) 
 // failed says on one line what the SDK says on many.
 func (k *azureKey) failed(ctx context.Context, err error) error {
 	var answer *azcore.ResponseError
+	var known *fault.Error
 	switch {
 	case ctx.Err() != nil:
 		return fault.Wrap(fault.Interrupted, "", ctx.Err())
+	case errors.As(err, &known):
+		// Whoever looked for an identity has said it for people.
+		return fault.New(known.Kind, "", "%s: %w", k, known)
 	case !errors.As(err, &answer):
 		return fault.New(fault.Unreachable, "", "%s: %s", k, oneLine(err.Error()))
 	case answer.StatusCode == http.StatusNotFound:

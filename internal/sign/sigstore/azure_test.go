@@ -170,3 +170,15 @@ func TestAzureFailsInTheMiddle(t *testing.T) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
+
+// TestNobodyInAzure: whoever looked for an identity says what to do.
+func TestNobodyInAzure(t *testing.T) {
+	credential := &azfake.TokenCredential{}
+	credential.SetError(fault.New(fault.Unreachable, "sign in to Azure", "no way led to a token").WithHint("trust the branch"))
+	o := azure(vault(t, ecKey(t, elliptic.P256())))
+	o.Credential = credential
+	_, err := sigstore.NewAzureKey(t.Context(), vaultKey, o)
+	if !fault.Is(err, fault.Unreachable) || !strings.Contains(err.Error(), "key release in shop.vault.azure.net: sign in to Azure: no way led to a token") || fault.HintOf(err) != "trust the branch" {
+		t.Errorf("it gave %v (%s)", err, fault.HintOf(err))
+	}
+}

@@ -154,9 +154,9 @@ func (k *Keyless) issue(ctx context.Context, t token) (*certified, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, op, err)
 	}
-	client := k.o.Patience.client(ctx, "Fulcio", t.raw)
+	client := k.o.Patience.client(ctx, "Fulcio", t.shown.Reveal())
 	fulcio := sigstoresign.NewFulcio(&sigstoresign.FulcioOptions{BaseURL: k.services.fulcio, Timeout: -1, Transport: client.Transport})
-	der, err := fulcio.GetCertificate(ctx, keypair, &sigstoresign.CertificateProviderOptions{IDToken: t.raw})
+	der, err := fulcio.GetCertificate(ctx, keypair, &sigstoresign.CertificateProviderOptions{IDToken: t.shown.Reveal()})
 	if err != nil {
 		err := failed(ctx, op, err)
 		return nil, fault.New(fault.KindOf(err), "", "%w (presented was %s)", err, t).

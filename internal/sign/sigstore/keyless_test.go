@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity/pipeline"
 	"github.com/sluice-dev/sluice/internal/sign"
 	"github.com/sluice-dev/sluice/internal/sign/signtest"
 	"github.com/sluice-dev/sluice/internal/sign/sigstore"
@@ -69,7 +70,8 @@ func options(t testing.TB, i *fakesigstore.Instance) sigstore.KeylessOptions {
 }
 
 func tokens(env map[string]string) sigstore.Tokens {
-	return sigstore.Tokens{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }, Audience: "sigstore", Patience: quick(), Now: time.Now}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	return sigstore.Tokens{LookupEnv: lookup, Audience: "sigstore", Pipeline: pipeline.New(pipeline.Options{LookupEnv: lookup}), Now: time.Now}
 }
 
 func keyless(t testing.TB, o sigstore.KeylessOptions) *sigstore.Keyless {
@@ -163,7 +165,7 @@ func TestNoIdentity(t *testing.T) {
 		want, hint string
 		kind       fault.Kind
 	}{
-		"nothing at all":                    {nil, "", "SIGSTORE_ID_TOKEN is not set, nor ACTIONS_ID_TOKEN_REQUEST_URL with ACTIONS_ID_TOKEN_REQUEST_TOKEN (GitHub Actions), nor SYSTEM_OIDCREQUESTURI", "signing.key", fault.Usage},
+		"nothing at all":                    {nil, "", "neither ACTIONS_ID_TOKEN_REQUEST_URL with ACTIONS_ID_TOKEN_REQUEST_TOKEN (GitHub Actions) nor SYSTEM_OIDCREQUESTURI", "signing.key", fault.Usage},
 		"a workflow without the permission": {map[string]string{"GITHUB_ACTIONS": "true"}, "", "there is none", "id-token: write", fault.Usage},
 		"a job without its token":           {map[string]string{"TF_BUILD": "True", "SYSTEM_OIDCREQUESTURI": i.AzureURL()}, "", "there is none", "SYSTEM_ACCESSTOKEN: $(System.AccessToken)", fault.Usage},
 		"a named variable that is not set":  {map[string]string{"SIGSTORE_ID_TOKEN": expired}, "MINE", "MINE of signing.keyless.tokenEnv is not set", "pipeline", fault.Usage},
@@ -171,7 +173,7 @@ func TestNoIdentity(t *testing.T) {
 		"no token":                          {map[string]string{"SIGSTORE_ID_TOKEN": "very secret"}, "", "what SIGSTORE_ID_TOKEN holds is no token: it has 1 parts", "JWT", fault.Usage},
 		"a token that is damaged":           {map[string]string{"SIGSTORE_ID_TOKEN": "very.secret!.x"}, "", "is not in base64url", "JWT", fault.Usage},
 		"a job that is not taken for one":   {map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": i.GitHubURL(workflow), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "very secret"}, "", "the token service of GitHub Actions at " + i.IssuerURL + " answered 401 Unauthorized", "", fault.Unreachable},
-		"an address that is none":           {map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": "nowhere", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}, "", `GitHub Actions offers no token at "nowhere"`, "", fault.Usage},
+		"an address that is none":           {map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": "nowhere", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}, "", "GitHub Actions says by ACTIONS_ID_TOKEN_REQUEST_URL where it gives tokens, and that is no URL", "", fault.Usage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options(t, i)

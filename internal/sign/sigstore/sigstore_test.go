@@ -155,11 +155,11 @@ func TestWhatIsTrustedIsNotTheHint(t *testing.T) {
 
 func TestKMSWithoutItsPlugin(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := sigstore.NewKMS(t.Context(), "acme://keys/release"); !fault.Is(err, fault.Unreachable) || !strings.Contains(err.Error(), "sigstore-kms-acme") {
+	if _, err := sigstore.NewKMS(t.Context(), "acme://keys/release", sigstore.AzureOptions{}); !fault.Is(err, fault.Unreachable) || !strings.Contains(err.Error(), "sigstore-kms-acme") {
 		t.Errorf("it gave %v", err)
 	}
 	for _, uri := range []string{"", "release", "://x", "../evil://x"} {
-		if _, err := sigstore.NewKMS(t.Context(), uri); !fault.Is(err, fault.Usage) {
+		if _, err := sigstore.NewKMS(t.Context(), uri, sigstore.AzureOptions{}); !fault.Is(err, fault.Usage) {
 			t.Errorf("%q gave %v", uri, err)
 		}
 	}
@@ -182,7 +182,7 @@ func TestContractOfKMS(t *testing.T) {
 		if err := os.WriteFile(path, pkcs8(t, ecKey(t, elliptic.P256())), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := sigstore.NewKMS(t.Context(), "acme://"+path)
+		s, err := sigstore.NewKMS(t.Context(), "acme://"+path, sigstore.AzureOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

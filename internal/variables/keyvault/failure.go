@@ -27,9 +27,14 @@ func (s *Store) failure(err error, name, version string) error {
 	}
 	var answer *azcore.ResponseError
 	switch {
+	case errors.As(err, &noToken) && fault.Is(noToken.err, fault.Interrupted):
+		return variables.Wide(noToken.err)
 	case errors.As(err, &noToken):
-		return variables.Wide(unreachable("no token for %s: %w", s.host, noToken.err).
-			WithHint("sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity"))
+		cure := fault.HintOf(noToken.err)
+		if cure == "" {
+			cure = "sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity"
+		}
+		return variables.Wide(unreachable("no token for %s: %w", s.host, noToken.err).WithHint("%s", cure))
 	case errors.As(err, &answer):
 		return s.answered(answer, name, version)
 	case errors.As(err, &noAnswer) && noAnswer.unknownHost():

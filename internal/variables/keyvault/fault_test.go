@@ -207,4 +207,12 @@ func TestNoToken(t *testing.T) {
 		t.Errorf("%v after %v", err, v.Seen())
 	}
 	told(t, err, []string{"variables A, B: no token for prod-vault.vault.azure.net: tried az login: not signed in"}, "az login")
+	// Whoever looked for an identity knows best what to do, and that nobody waits any more.
+	credential.SetError(fault.New(fault.Unreachable, "sign in to Azure", "no way led to a token").WithHint("trust the branch"))
+	_, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A"))
+	told(t, err, []string{"variable A: no token for prod-vault.vault.azure.net: sign in to Azure: no way led to a token"}, "trust the branch")
+	credential.SetError(fault.Wrap(fault.Interrupted, "sign in to Azure", context.Canceled))
+	if _, err = v.store(t, keyvault.Options{Credential: credential}).Resolve(t.Context(), queries("A")); !fault.Is(err, fault.Interrupted) {
+		t.Errorf("interrupted it gave %v of kind %v", err, fault.KindOf(err))
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/identity/pipeline"
 	"github.com/sluice-dev/sluice/internal/variables"
 	"github.com/sluice-dev/sluice/internal/variables/vault"
 	"github.com/sluice-dev/sluice/test/proxy"
@@ -135,7 +136,8 @@ func (b *bed) store(change func(*v1alpha1.VaultStore)) *vault.Store {
 }
 
 func (b *bed) options() vault.Options {
-	return vault.Options{Clock: b.clock, Getenv: func(name string) string { return b.env[name] }, ReadFile: func(path string) ([]byte, error) {
+	asked := pipeline.New(pipeline.Options{Clock: b.clock, LookupEnv: func(name string) (string, bool) { text, ok := b.env[name]; return text, ok }})
+	return vault.Options{Pipeline: asked, Clock: b.clock, Getenv: func(name string) string { return b.env[name] }, ReadFile: func(path string) ([]byte, error) {
 		if text, ok := b.files[path]; ok {
 			return []byte(text), nil
 		}

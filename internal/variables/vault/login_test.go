@@ -200,14 +200,14 @@ func TestJWT(t *testing.T) {
 			t.Errorf("it does not say what does not fit: %v", err)
 		}
 		b.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "of-another"
-		fails(t, b.failure(as(v1alpha1.VaultJWT{})), fault.Unreachable, nil, "the token service of GitHub Actions answered 401, and gave no token", "id-token: write")
+		fails(t, b.failure(as(v1alpha1.VaultJWT{})), fault.Unreachable, nil, "the token service of GitHub Actions at "+ci.URL+" answered 401 Unauthorized, and gave no token", "id-token: write")
 
 		b.env = map[string]string{"SYSTEM_OIDCREQUESTURI": ci.URL + "/azure", "SYSTEM_ACCESSTOKEN": "of-the-job"}
 		b.reads(as(v1alpha1.VaultJWT{}))
 
 		for name, hint := range map[string]string{"GITHUB_ACTIONS": "permissions: {id-token: write}", "TF_BUILD": "SYSTEM_ACCESSTOKEN", "": "name where a token is with `token`"} {
 			b.env = map[string]string{name: "true"}
-			fails(t, b.failure(as(v1alpha1.VaultJWT{})), fault.Unreachable, nil, "no signed token: neither GitHub Actions nor Azure Pipelines offers one here", hint)
+			fails(t, b.failure(as(v1alpha1.VaultJWT{})), fault.Unreachable, nil, "no signed token: get the pipeline's ID token: nothing here says who this run is", hint)
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -31,7 +32,9 @@ type Options struct {
 	ReadFile func(path string) ([]byte, error)
 	// Getenv reads environment variables.
 	Getenv func(name string) string
-	Clock  variables.Clock
+	// Pipeline gives the job's own signed token, for the login by one that the settings do not name.
+	Pipeline identity.Source
+	Clock    variables.Clock
 	// AnswerTime is how long one answer may take. Default: 15 s.
 	AnswerTime time.Duration
 }

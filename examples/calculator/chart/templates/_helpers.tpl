@@ -110,6 +110,14 @@ imagePullPolicy: {{ .root.Values.imagePullPolicy }}
 {{- end }}
 {{- end -}}
 
+{{/* The variables that both services take from a Secret, where there is one: BACKEND_TOKEN. */}}
+{{- define "calculator.secret" -}}
+{{- with .Values.config.secretName }}
+envFrom:
+  - secretRef: {name: {{ . | quote }}}
+{{- end }}
+{{- end -}}
+
 {{/* The probes of both services. Liveness is slow to kill: a busy node is no reason to restart. */}}
 {{- define "calculator.probes" -}}
 startupProbe:
