@@ -3,6 +3,7 @@ package analysis_test
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -115,11 +116,16 @@ func FuzzLook(f *testing.F) {
 func BenchmarkLook(b *testing.B) {
 	const concurrent = 2000
 	var all []*feed
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	for range concurrent {
 		f := &feed{a: begin(b, 0.01)}
 		f.run(60, nil, n(160, 1))
 		all = append(all, f)
 	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
@@ -127,4 +133,6 @@ func BenchmarkLook(b *testing.B) {
 		f.a.Look(f.read(n(40, 0), n(160, 1)))
 		i++
 	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/concurrent, "heap-B/analysis")
+	b.ReportMetric(float64(len(encode(b, all[0].a))), "json-B/analysis")
 }

@@ -55,7 +55,7 @@ func TestReplayRefuses(t *testing.T) {
 		head + "yesterday,live,1,0\n":              `line 2: time is "yesterday"`,
 		head + "NaN,live,1,0\n":                    `line 2: time is "NaN"`,
 		head + "1,live,1\n":                        "line 2: wrong number of fields",
-		head + "1,live,1,0\n\"1,live,1,0\n":        "line 4: extraneous or missing \" in quoted-field",
+		head + "1,live,1,0\n\"1,live,1,0\n":        "line 3: extraneous or missing \" in quoted-field",
 		`{"time":1,"slot":"live","requests":1}`:    `line 1: failed is ""`,
 		`{"time":1,"slt":"live"}`:                  `line 1: json: unknown field "slt"`,
 		`{"time":1}{"time":2}`:                     "line 1: there is more than one object",
