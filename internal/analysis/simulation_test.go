@@ -44,7 +44,7 @@ func TestAnIncidentOfBothIsNobodysFault(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 5))
 	aborted := 0
 	for range 200 {
-		r := simulation.Release{Live: 0.005, Candidate: 0.005, RPS: 5, Share: 0.3, Warm: 60, Seconds: 120, Incident: 0.3}
+		r := simulation.Release{Live: 0.005, Candidate: 0.005, RPS: 5, Share: 0.5, Warm: 300, Seconds: 120, Incident: 0.2}
 		if r.Run(begin(t, 0), random, analysis.Abort).Decision == analysis.Abort {
 			aborted++
 		}
