@@ -34,7 +34,7 @@ test-unit: ## unit tests; they need no cluster, no root and no network
 	$(GO) test ./...
 	cd local && $(GO) test ./...
 
-test-e2e: build bin/vault bin/helm ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
+test-e2e: build bin/vault bin/helm bin/external-secrets ## the end-to-end tests only; starts the local cluster and leaves it running (bin/sluice local down ends it)
 	@echo "==> local cluster"
 	bin/sluice local up --with buildkit
 	@echo "==> end-to-end tests"
@@ -90,6 +90,20 @@ bin/helm: go.mod
 bin/vault: test/vault/go.mod test/vault/go.sum test/vault/main.go
 	@echo "==> bin/vault (the Vault that the tests of its adapter run, once, about 5 minutes on two cores)"
 	cd test/vault && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o ../../$@ .
+
+# The operator imports the clients of dozens of clouds by two files of lists. They are shortened in a copy of its sources, so that minutes of
+# building are enough; all else of it is the real one.
+operator = github.com/external-secrets/external-secrets
+bin/external-secrets bin/external-secrets-crds.yaml &: test/externalsecrets/go.mod test/externalsecrets/go.sum test/externalsecrets/main.go
+	@echo "==> bin/external-secrets (the operator that the tests of references run, once, some minutes on two cores)"
+	rm -rf bin/.external-secrets && mkdir -p bin/.external-secrets
+	source=$$(cd bin && $(GO) mod download -json $(operator)@$$(awk '$$1 == "require" && $$2 == "$(operator)" || $$1 == "$(operator)" {print $$NF}' ../test/externalsecrets/go.mod | head -1) | \
+	  sed -n 's/.*"Dir": "\(.*\)".*/\1/p'); \
+	  cp -r $$source/apis $$source/pkg $$source/go.mod bin/.external-secrets/; chmod -R u+w bin/.external-secrets; \
+	  for name in externalsecrets secretstores clustersecretstores; do echo ---; cat $$source/config/crds/bases/external-secrets.io_$$name.yaml; done >bin/external-secrets-crds.yaml
+	printf 'package register\n\nimport _ "$(operator)/pkg/provider/vault"\n' >bin/.external-secrets/pkg/provider/register/register.go
+	printf 'package register\n' >bin/.external-secrets/pkg/generator/register/register.go
+	cd test/externalsecrets && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o ../../bin/external-secrets .
 
 bin/buildctl: tools/buildctl/go.mod tools/buildctl/go.sum
 	@echo "==> bin/buildctl (to compare with)"

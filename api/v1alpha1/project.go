@@ -69,6 +69,8 @@ type Environment struct {
 	Entry string `json:"entry,omitempty"`
 	// Variables says which secure store holds the environment's variables. Default: none, which only services without variables can do with.
 	Variables *VariableStore `json:"variables,omitempty"`
+	// References says what reads, in the cluster, the variables that services take as reference. Default: nothing, which only environments of services without them can do with.
+	References *References `json:"references,omitempty"`
 	// Strategy says how a release takes over.
 	Strategy Strategy `json:"strategy"`
 	// Gates asked of the new version before users see it, and at every step.

@@ -31,6 +31,17 @@ const (
 // Hidden says that nobody must see the variable.
 func (v Variable) Hidden() bool { return v.As != VariableValue }
 
+// Referred says that only the cluster reads the variable.
+func (v Variable) Referred() bool { return v.As == VariableReference }
+
+// KeyOf is where the variable of that name goes: the key in a Secret, or the path in the chart's values.
+func (v Variable) KeyOf(name string) string {
+	if v.Key != "" {
+		return v.Key
+	}
+	return name
+}
+
 // StoreName is the name in the store of the variable of that name.
 func (v Variable) StoreName(name string) string {
 	if v.Name != "" {
@@ -41,8 +52,10 @@ func (v Variable) StoreName(name string) string {
 
 // VariableValues says where a chart wants to be told about variables.
 type VariableValues struct {
-	// SecretName is the path in the chart's values that takes the name of the Kubernetes Secret which holds the variables.
+	// SecretName is the path in the chart's values that takes the name of the Kubernetes Secret which holds the variables that come as secret.
 	SecretName string `json:"secretName,omitempty"`
+	// ReferenceName is the path in the chart's values that takes the name of the Kubernetes Secret which holds the variables that come as reference. It is another Secret.
+	ReferenceName string `json:"referenceName,omitempty"`
 }
 
 // VariableStore is the secure store that holds an environment's variables. Exactly one of sops, keyVault, vault and kubernetes is set.

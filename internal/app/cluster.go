@@ -59,18 +59,14 @@ func (a *App) connect(ctx context.Context, environment string, spec v1alpha1.Clu
 	c := &cluster{config: config, client: client, interval: interval, identity: identity{server: normalURL(config.Host)}}
 	c.uid, err = c.reach(ctx)
 	if err != nil {
-		return nil, unreachable(ctx, environment, spec, config.Host, err)
+		return nil, c.unreachable(ctx, environment, spec, err)
 	}
 	return c, nil
 }
 
 // reach asks for the UID of the kube-system namespace. Where that is forbidden the cluster is reached, but its UID stays unknown.
 func (c *cluster) reach(ctx context.Context) (string, error) {
-	timeout := reachTimeout
-	if c.interval > 0 {
-		timeout = slowReach
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
 	system, err := c.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	switch {
@@ -82,21 +78,29 @@ func (c *cluster) reach(ctx context.Context) (string, error) {
 	return "", err
 }
 
-func unreachable(ctx context.Context, environment string, spec v1alpha1.Cluster, host string, err error) error {
-	op := "connect to the cluster of environment " + environment
+// patience is how long the API server may take for its first answer.
+func (c *cluster) patience() time.Duration {
+	if c.interval > 0 {
+		return slowReach
+	}
+	return reachTimeout
+}
+
+func (c *cluster) unreachable(ctx context.Context, environment string, spec v1alpha1.Cluster, err error) error {
+	op, host := "connect to the cluster of environment "+environment, c.config.Host
+	var known *fault.Error
 	switch {
 	case ctx.Err() != nil:
 		return fault.Wrap(fault.Interrupted, op, ctx.Err())
+	case errors.As(err, &known):
+		// The way to the API server has said what is the matter with it.
+		return fault.Wrap(known.Kind, op, known)
 	case apierrors.IsUnauthorized(err):
 		return fault.New(fault.Unreachable, op, "the API server %s refuses the credentials of %s", host, describeCluster(spec)).
 			WithHint("log in again, or name another cluster in environments.%s.cluster", environment)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault.New(fault.Unreachable, op, "the API server %s did not answer within %s", host, reachTimeout).
+		return fault.New(fault.Unreachable, op, "the API server %s did not answer within %s", host, c.patience()).
 			WithHint("is the cluster up, and is this network allowed to reach it?")
-	}
-	var known *fault.Error
-	if errors.As(err, &known) {
-		return fault.Wrap(known.Kind, op, known)
 	}
 	var request *url.Error
 	if errors.As(err, &request) {

@@ -104,22 +104,31 @@ func (a *App) signIn(facts doctor.Facts, env v1alpha1.Environment) *doctor.SignI
 	return found
 }
 
-// takenFrom are the services that take each variable, by its name in the stores.
-func takenFrom(project *v1alpha1.Project, services []string) map[string][]string {
-	taken := map[string][]string{}
+// taking is who takes a variable.
+type taking struct {
+	services []string
+	// read says that somebody takes it otherwise than as a reference, hidden that nobody must see it.
+	read, hidden bool
+}
+
+// takenFrom are the variables that services take, by their names in the stores.
+func takenFrom(project *v1alpha1.Project, services []string) map[string]taking {
+	taken := map[string]taking{}
 	for _, service := range services {
 		for name, v := range project.Services[service].Variables {
-			stored := v.StoreName(name)
-			if !slices.Contains(taken[stored], service) {
-				taken[stored] = append(taken[stored], service)
+			t := taken[v.StoreName(name)]
+			if !slices.Contains(t.services, service) {
+				t.services = append(t.services, service)
 			}
+			t.read, t.hidden = t.read || v.As != v1alpha1.VariableReference, t.hidden || v.Hidden()
+			taken[v.StoreName(name)] = t
 		}
 	}
 	return taken
 }
 
 // diagnoseStore reads what services take. No content is kept.
-func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string][]string, blocked bool) *doctor.Store {
+func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha1.Environment, taken map[string]taking, blocked bool) *doctor.Store {
 	found := &doctor.Store{Name: "the store of variables", Blocked: blocked}
 	if blocked {
 		return found
@@ -132,14 +141,20 @@ func (a *App) diagnoseStore(ctx context.Context, environment string, env v1alpha
 		return found
 	}
 	found.Name = store.String()
+	var wanted []variables.Wanted
+	for _, name := range slices.Sorted(maps.Keys(taken)) {
+		wanted = append(wanted, variables.Wanted{Name: name, Unread: !taken[name].read})
+	}
 	answers, err := bounded(ctx, a, found.Name, checkTimeout, func(ctx context.Context) ([]variables.Answer, error) {
-		return variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)))
+		return variables.Ask(ctx, store, wanted)
 	})
 	found.Err = err
 	for _, answer := range answers {
-		a.o.Secrets.Add(answer.Value.Reveal())
+		if taken[answer.Name].hidden {
+			a.o.Secrets.Add(answer.Value.Reveal())
+		}
 		found.Variables = append(found.Variables, doctor.Variable{
-			Name: answer.Name, Users: taken[answer.Name], Version: answer.Version, Expires: answer.Expires, Err: answer.Err,
+			Name: answer.Name, Users: taken[answer.Name].services, Version: answer.Version, Expires: answer.Expires, Err: answer.Err,
 		})
 	}
 	return found

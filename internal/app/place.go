@@ -32,7 +32,8 @@ type Place struct {
 	// Forget removes what Prepare wrote but the namespace, when the last service has left.
 	Forget func(ctx context.Context) error
 
-	keeper variables.Keeper
+	keeper   variables.Keeper
+	referrer variables.Referrer
 }
 
 // Prepared is what Prepare did.

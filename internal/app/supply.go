@@ -28,6 +28,8 @@ type supply struct {
 	keeper variables.Keeper
 	// store opens the store of a release's environment.
 	store func(ctx context.Context, release *v1alpha1.Release, environment string) (variables.Store, error)
+	// referrer is what lets the cluster of a release's environment read for itself.
+	referrer func(release *v1alpha1.Release, environment string) variables.Referrer
 	// secrets learns of every hidden value; log takes a line where one cannot be masked.
 	secrets *variables.Masker
 	log     func(line string)
@@ -35,6 +37,8 @@ type supply struct {
 	mu sync.Mutex
 	// known is what was read in this run: a version always names the same content.
 	known map[variables.Query]variables.Variable
+	// learned says that the contents of the service's Secrets are known to secrets.
+	learned bool
 }
 
 var _ releaser = (*supply)(nil)
@@ -50,6 +54,9 @@ func (s *supply) Preflight(ctx context.Context, req deploy.Request) error {
 	}
 	if len(hidden) > 0 {
 		settings[req.Release.Spec.VariableValues.SecretName] = unnamed
+	}
+	if err := s.announce(ctx, req, settings); err != nil {
+		return err
 	}
 	req.Settings, req.Tainted = settings, taint(req.Release.Spec.Variables, hidden)
 	return s.releaser.Preflight(ctx, req)
@@ -72,6 +79,9 @@ func (s *supply) Deploy(ctx context.Context, req deploy.Request) error {
 		}
 		settings[req.Release.Spec.VariableValues.SecretName] = name
 	}
+	if err := s.refer(ctx, req, settings); err != nil {
+		return err
+	}
 	req.Settings, req.Tainted = settings, taint(req.Release.Spec.Variables, hidden)
 	return s.releaser.Deploy(ctx, req)
 }
@@ -85,7 +95,7 @@ func placeOf(scope deploy.Scope) variables.Place {
 func (s *supply) read(ctx context.Context, req deploy.Request) (settings map[string]string, hidden map[string]variables.Value, err error) {
 	settings, hidden = map[string]string{}, map[string]variables.Value{}
 	spec := req.Release.Spec.Variables
-	names := slices.Sorted(maps.Keys(spec))
+	names := namesOf(spec, false)
 	var queries []variables.Query
 	for _, name := range names {
 		queries = append(queries, variables.Query{Name: spec[name].StoreName(name), Version: req.Variables[name]})
@@ -97,7 +107,7 @@ func (s *supply) read(ctx context.Context, req deploy.Request) (settings map[str
 	for i, name := range names {
 		if spec[name].Hidden() {
 			s.hide(name, found[i])
-			hidden[keyOf(spec[name], name)] = found[i].Value
+			hidden[spec[name].KeyOf(name)] = found[i].Value
 			continue
 		}
 		settings[spec[name].Key] = found[i].Value.Reveal()
@@ -114,7 +124,7 @@ func (s *supply) hide(name string, v variables.Variable) {
 func taint(spec map[string]v1alpha1.Variable, hidden map[string]variables.Value) func(text string) string {
 	finders := map[string]*variables.Masker{}
 	for name, v := range spec {
-		if value, ok := hidden[keyOf(v, name)]; ok && v.Hidden() {
+		if value, ok := hidden[v.KeyOf(name)]; ok && v.Hidden() {
 			finders[name] = &variables.Masker{}
 			finders[name].Add(value.Reveal())
 		}
@@ -127,14 +137,6 @@ func taint(spec map[string]v1alpha1.Variable, hidden map[string]variables.Value)
 		}
 		return ""
 	}
-}
-
-// keyOf is the key in the Secret.
-func keyOf(v v1alpha1.Variable, name string) string {
-	if v.Key != "" {
-		return v.Key
-	}
-	return name
 }
 
 // resolve asks the store for what is not known yet.
@@ -174,12 +176,36 @@ func (s *supply) resolve(ctx context.Context, release *v1alpha1.Release, environ
 	return answers, nil
 }
 
+// ask is a way to find out about variables: with what they contain, or without.
+type ask func(ctx context.Context, queries []variables.Query) ([]variables.Variable, error)
+
 // Versions says which version of each variable a release gets: the current one, or on the way back the one that it ran with, as far as
 // the store still gives it. Notices say where it gets another than it ran with.
 func (s *supply) Versions(ctx context.Context, release *v1alpha1.Release, environment string, recorded map[string]string) (versions map[string]string, notices []string, err error) {
-	spec := release.Spec.Variables
 	versions = map[string]string{}
-	names := slices.Sorted(maps.Keys(spec))
+	read := func(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
+		return s.resolve(ctx, release, environment, queries)
+	}
+	if err := s.choose(ctx, release, false, recorded, read, versions, &notices); err != nil {
+		return nil, nil, err
+	}
+	if len(namesOf(release.Spec.Variables, true)) == 0 {
+		return versions, notices, nil
+	}
+	list, err := s.lister(ctx, release, environment)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.choose(ctx, release, true, recorded, list, versions, &notices); err != nil {
+		return nil, nil, err
+	}
+	return versions, notices, nil
+}
+
+// choose finds the versions of the variables that only the cluster reads, or of all others.
+func (s *supply) choose(ctx context.Context, release *v1alpha1.Release, referred bool, recorded map[string]string, find ask, versions map[string]string, notices *[]string) error {
+	spec := release.Spec.Variables
+	names := namesOf(spec, referred)
 	var queries []variables.Query
 	for _, name := range names {
 		q := variables.Query{Name: spec[name].StoreName(name), Version: recorded[name]}
@@ -188,23 +214,28 @@ func (s *supply) Versions(ctx context.Context, release *v1alpha1.Release, enviro
 		}
 		queries = append(queries, q)
 	}
-	found, err := s.resolve(ctx, release, environment, queries)
+	found, err := find(ctx, queries)
 	if lost(err) {
-		found, err = s.nearest(ctx, release, environment, queries, &notices)
+		found, err = nearest(ctx, queries, find, notices)
 	}
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	for i, name := range names {
-		if spec[name].Hidden() {
+		if spec[name].Hidden() && !referred {
 			s.hide(name, found[i])
 		}
 		versions[name] = found[i].Version
 		if was := recorded[name]; was != "" && queries[i].Version == "" && was != found[i].Version {
-			notices = append(notices, fmt.Sprintf("variable %s: the current version is taken, as onRollback: current says, and not the one that the release ran with", name))
+			*notices = append(*notices, fmt.Sprintf("variable %s: the current version is taken, as onRollback: current says, and not the one that the release ran with", name))
 		}
 	}
-	return versions, notices, nil
+	return nil
+}
+
+// namesOf are the names of the variables that only the cluster reads, or of all others.
+func namesOf(spec map[string]v1alpha1.Variable, referred bool) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(spec)), func(name string) bool { return spec[name].Referred() != referred })
 }
 
 // lost says that a store no longer gives a version that it had.
@@ -213,13 +244,13 @@ func lost(err error) bool {
 }
 
 // nearest takes the current version of what is lost in the one that was recorded.
-func (s *supply) nearest(ctx context.Context, release *v1alpha1.Release, environment string, queries []variables.Query, notices *[]string) ([]variables.Variable, error) {
+func nearest(ctx context.Context, queries []variables.Query, find ask, notices *[]string) ([]variables.Variable, error) {
 	var found []variables.Variable
 	for _, q := range queries {
-		answer, err := s.resolve(ctx, release, environment, []variables.Query{q})
+		answer, err := find(ctx, []variables.Query{q})
 		if lost(err) && q.Version != "" {
 			*notices = append(*notices, fmt.Sprintf("variable %s: the current version is taken, for the one that the release ran with is lost: %v", q.Name, err))
-			answer, err = s.resolve(ctx, release, environment, []variables.Query{{Name: q.Name}})
+			answer, err = find(ctx, []variables.Query{{Name: q.Name}})
 		}
 		if err != nil {
 			return nil, err
@@ -258,5 +289,8 @@ func (p *Place) Tidy(ctx context.Context) error {
 		digests = append(digests, last.DeployDigest)
 	}
 	_, err = p.keeper.Collect(ctx, placeOf(p.Scope()), digests)
+	if err == nil {
+		err = p.unrefer(ctx, digests)
+	}
 	return fault.Wrap(fault.KindOf(err), "remove variables that nothing needs", err)
 }

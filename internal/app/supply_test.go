@@ -22,6 +22,7 @@ import (
 type requests struct {
 	deploy.Releaser
 	deployed, checked []deploy.Request
+	observed          int
 }
 
 func (r *requests) Deploy(_ context.Context, req deploy.Request) error {
@@ -37,7 +38,22 @@ func (r *requests) Preflight(_ context.Context, req deploy.Request) error {
 func (r *requests) Watch(context.Context, deploy.Scope) <-chan struct{} { return nil }
 
 // shelf is a fake of the cluster's Secrets: names tell the contents, so that tests can.
-type shelf struct{ kept []string }
+type shelf struct {
+	kept []string
+	// before lies there since earlier runs.
+	before []string
+	broken error
+	asked  int
+}
+
+func (s *shelf) Kept(context.Context, variables.Place) ([]variables.Value, error) {
+	s.asked++
+	var out []variables.Value
+	for _, text := range s.before {
+		out = append(out, variables.NewValue(text))
+	}
+	return out, s.broken
+}
 
 func (s *shelf) Keep(_ context.Context, _ variables.Place, digest string, contents map[string]variables.Value) (string, error) {
 	var parts []string

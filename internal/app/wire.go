@@ -33,19 +33,25 @@ func (a *App) wire(p *Place, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	deployer.Allowed = c.allowedKinds
+	deployer.Hide, deployer.Allowed = a.o.Secrets.String, c.allowedKinds
 	gates, err := a.gates(p, c)
 	if err != nil {
 		return err
 	}
-	if p.Routers, err = a.routers(c); err != nil {
-		return err
-	}
 	p.keeper = variablestore.NewKeeper(c.client)
+	objects, err := dynamic.NewForConfig(c.config)
+	if err != nil {
+		return fault.Wrap(fault.Usage, "connect to the cluster", err)
+	}
+	p.Routers = a.routers(objects, c)
+	p.referrer = a.referrer(objects, c, p.Environment)
 	supply := &supply{
 		releaser: deployer, keeper: p.keeper, secrets: a.o.Secrets, log: a.o.Log, known: map[variables.Query]variables.Variable{},
 		store: func(ctx context.Context, release *v1alpha1.Release, environment string) (variables.Store, error) {
 			return a.store(ctx, environment, release.Environments[environment], released(release))
+		},
+		referrer: func(release *v1alpha1.Release, environment string) variables.Referrer {
+			return a.referrer(objects, c, release.Environments[environment])
 		},
 	}
 	p.Releaser, p.Versions = supply, supply.Versions
@@ -64,17 +70,13 @@ func (a *App) wire(p *Place, c *cluster) error {
 	return nil
 }
 
-func (a *App) routers(c *cluster) (map[v1alpha1.Router]traffic.Router, error) {
-	objects, err := dynamic.NewForConfig(c.config)
-	if err != nil {
-		return nil, fault.Wrap(fault.Usage, "connect to the cluster", err)
-	}
+func (a *App) routers(objects dynamic.Interface, c *cluster) map[v1alpha1.Router]traffic.Router {
 	callers := service.New(c.client, a.o.Now)
 	return map[v1alpha1.Router]traffic.Router{
 		v1alpha1.RouterService: callers,
 		v1alpha1.RouterGateway: gateway.New(objects, callers, a.o.Now),
 		v1alpha1.RouterNginx:   nginx.New(c.client, callers, a.o.Now),
-	}, nil
+	}
 }
 
 // gates makes the gates that specifications ask for. The clients behind them live as long as the place.
@@ -84,7 +86,7 @@ func (a *App) gates(p *Place, c *cluster) (gate.Factory, error) {
 		return nil, fault.Wrap(fault.Usage, "connect to the cluster of environment "+p.Key.Environment, err)
 	}
 	prober := http.New(http.Options{APIServer: server, Now: a.o.Now, Secrets: a.o.Secrets})
-	tester, err := helmtest.New(c.config, helmtest.Options{})
+	tester, err := helmtest.New(c.config, helmtest.Options{Hide: a.o.Secrets.String})
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ type Process struct {
 
 // System is the real process.
 func System() Process {
+	withoutCore()
 	p := Process{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		LookupEnv: os.LookupEnv, Environ: os.Environ, Redirect: redirect, CIReads: ci.ReadsStderr, Dir: ".", Now: time.Now,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -64,7 +63,7 @@ func newVariablesList(inv *invocation) *cobra.Command {
 		Use: "list [SERVICE] --env ENV", Short: "List the variables of an environment, without what they contain", Args: oneArg("SERVICE", false),
 		Long: describe(`List the variables that services take in an environment: name, version and expiry in the store, who takes it and how, and what is wrong
 with it. The store is read, so that what is missing, disabled, expired or in clear text is found before a deployment does; then the exit code is 3.
-No content is printed.`, 0, 1, 2, 3, 8, 130),
+What only the cluster is to read (as: reference) is not read: its versions are listed. No content is printed.`, 0, 1, 2, 3, 8, 130),
 		Example: `  sluice variables list --env dev
   sluice variables list calculator --env prod -o json`,
 		ValidArgsFunction: inv.completeServices,
@@ -132,10 +131,14 @@ func uses(file *config.File, only string) map[string][]variableUse {
 // lookUp asks the store what it says of each variable. With unused also what nobody takes is listed, where the store can tell.
 func lookUp(ctx context.Context, store variables.Store, taken map[string][]variableUse, unused bool) ([]listedVariable, error) {
 	list := map[string]*listedVariable{}
+	var wanted []variables.Wanted
 	for name, uses := range taken {
 		list[name] = &listedVariable{Name: name, Uses: uses}
+		// What only the cluster is to read is not read here.
+		read := slices.ContainsFunc(uses, func(u variableUse) bool { return u.As != v1alpha1.VariableReference })
+		wanted = append(wanted, variables.Wanted{Name: name, Unread: !read})
 	}
-	answers, err := variables.Ask(ctx, store, slices.Sorted(maps.Keys(taken)))
+	answers, err := variables.Ask(ctx, store, wanted)
 	if err != nil {
 		return nil, err
 	}

@@ -61,6 +61,32 @@ func TestVariablesList(t *testing.T) {
 	}
 }
 
+// What only the cluster is to read is not read here.
+func TestVariablesListReadsNoReference(t *testing.T) {
+	w := newWorld(t)
+	text := strings.Replace(projectFile, "  calculator: {chart: chart}\n", `  calculator:
+    chart: chart
+    variables: {A: {as: reference}, B: {}}
+    variableValues: {secretName: s, referenceName: r}
+`, 1)
+	w.write("sluice.yaml", strings.ReplaceAll(text, "    cluster:", "    variables: {keyVault: my-vault}\n    references: {externalSecrets: {store: s}}\n    cluster:"))
+	m := variablestest.NewMemory(func() time.Time { return w.now })
+	w.variables = m
+	for _, name := range []string{"A", "A", "B"} {
+		m.Put(name, "c4nary")
+	}
+	r := w.must(0, "variables", "list", "--env", "dev")
+	if !strings.Contains(r.stdout, "A     2        -        calculator as reference A  -") || m.Queries() != 1 {
+		t.Errorf("after reading %d variables it prints\n%s", m.Queries(), r.stdout)
+	}
+	m.Disable("B")
+	m.Disable("A")
+	m.Expire("A", w.now)
+	if r := w.must(3, "variables", "list", "--env", "dev"); !strings.Contains(r.stdout, "A     1") || !strings.Contains(r.stdout, "is disabled") {
+		t.Errorf("it prints\n%s", r.stdout)
+	}
+}
+
 func TestVariablesListTellsEachProblem(t *testing.T) {
 	w, m := taking(t)
 	m.Put("A", "c4nary")

@@ -24,7 +24,7 @@ func (v *validator) variableStore(path string, s v1alpha1.VariableStore) {
 	}
 	if s.Kubernetes != nil {
 		here := child(path, "kubernetes")
-		if at := child(here, "secret"); v.positions.has(at) && !v.matches(`^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$`, s.Kubernetes.Secret) {
+		if at := child(here, "secret"); v.positions.has(at) && !v.matches(objectName, s.Kubernetes.Secret) {
 			v.report(at, "", "%q is no name of a Kubernetes Secret: lower-case letters, digits, hyphens and dots are allowed", s.Kubernetes.Secret)
 		}
 		if at := child(here, "namespace"); v.positions.has(at) {
@@ -144,6 +144,8 @@ func storeUnion(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[v1alpha1.VariableStore]():
 		return []string{"sops", "keyVault", "vault", "kubernetes"}
+	case reflect.TypeFor[v1alpha1.References]():
+		return []string{"externalSecrets"}
 	case reflect.TypeFor[v1alpha1.VaultAuth]():
 		return []string{"token", "kubernetes", "appRole", "jwt"}
 	case reflect.TypeFor[v1alpha1.VaultCredential]():

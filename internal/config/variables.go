@@ -13,6 +13,8 @@ const (
 	secretKey = `^[-._a-zA-Z0-9]{1,253}$`
 	// storeName is what some store takes as a name; which ones it takes it says itself.
 	storeName = `^[-._/a-zA-Z0-9]{1,253}$`
+	// objectName is what Kubernetes takes as the name of most objects.
+	objectName = `^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$`
 	// valuePath is a dotted path into a chart's values.
 	valuePath = `^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`
 )
@@ -55,12 +57,13 @@ func (v *validator) variables(p *v1alpha1.Project) {
 				"the service %s takes variables, and nothing says which store holds those of %s", taking, name)
 		}
 	}
+	v.references(p)
 }
 
 // serviceVariables checks the variables of a service.
 func (v *validator) serviceVariables(path string, s v1alpha1.Service) {
 	variables := child(path, "variables")
-	hidden := false
+	kept, referred := false, false
 	keys, places := map[string]string{}, v.takenPlaces(path, s)
 	for _, name := range sorted(s.Variables) {
 		variable := s.Variables[name]
@@ -70,21 +73,18 @@ func (v *validator) serviceVariables(path string, s v1alpha1.Service) {
 		}
 		v.variableWords(here, variable)
 		if variable.Hidden() {
-			hidden = true
+			kept, referred = kept || !variable.Referred(), referred || variable.Referred()
 			v.variableKey(here, name, variable, keys)
 		} else {
 			v.variablePlace(here, variable, places)
 		}
 	}
-	told := s.VariableValues != nil && s.VariableValues.SecretName != ""
-	here := child(child(path, "variableValues"), "secretName")
-	switch {
-	case v.positions.has(here):
-		v.secretNamePlace(here, s, places, hidden)
-	case hidden && !told:
-		v.reportKey(variables, "add `variableValues: {secretName: PATH}`, with the path in the chart's values that takes the name",
-			"nothing tells the chart which Secret holds them: its name changes with its content")
+	var told v1alpha1.VariableValues
+	if s.VariableValues != nil {
+		told = *s.VariableValues
 	}
+	v.secretNamePlace(path, "secretName", told.SecretName, v1alpha1.VariableSecret, kept, places)
+	v.secretNamePlace(path, "referenceName", told.ReferenceName, v1alpha1.VariableReference, referred, places)
 }
 
 func (v *validator) variableWords(here string, variable v1alpha1.Variable) {
@@ -127,12 +127,18 @@ func (v *validator) variablePlace(here string, variable v1alpha1.Variable, place
 	v.place(at, variable.Key, here, places)
 }
 
-func (v *validator) secretNamePlace(here string, s v1alpha1.Service, places map[string]string, hidden bool) {
-	if !hidden {
-		v.reportKey(here, "remove it", "there is no Secret to be named: no variable comes as secret or reference")
-		return
+// secretNamePlace checks the path in the chart's values that takes the name of the Secret of all variables of a kind, if there are any.
+func (v *validator) secretNamePlace(service, key, place string, kind v1alpha1.VariableKind, some bool, places map[string]string) {
+	here := child(child(service, "variableValues"), key)
+	switch {
+	case v.positions.has(here) && !some:
+		v.reportKey(here, "remove it", "there is no Secret to be named: no variable comes as %s", kind)
+	case v.positions.has(here):
+		v.place(here, place, here, places)
+	case some && place == "":
+		v.reportKey(child(service, "variables"), "add `variableValues: {"+key+": PATH}`, with the path in the chart's values that takes the name",
+			"nothing tells the chart which Secret holds those that come as %s: its name changes with what it holds", kind)
 	}
-	v.place(here, s.VariableValues.SecretName, here, places)
 }
 
 // place checks a path in the chart's values that takes what nothing else may write, at it, above or below.
@@ -174,6 +180,9 @@ func variableDefaults(p *v1alpha1.Project) {
 		}
 	}
 	for _, e := range p.Environments {
+		if r := e.References; r != nil && r.ExternalSecrets != nil {
+			orText(&r.ExternalSecrets.Kind, v1alpha1.KindSecretStore)
+		}
 		if e.Variables == nil {
 			continue
 		}

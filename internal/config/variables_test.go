@@ -37,8 +37,9 @@ const (
 )
 
 func TestVariableDefaults(t *testing.T) {
-	path := withVariables(t, "    variables:\n      DB_PASSWORD: {}\n      TOKEN: {as: reference, key: token, name: app/token, onRollback: current}\n      LOG_LEVEL: {as: value, key: log.level}\n    variableValues: {secretName: config.secretName}\n",
-		"    variables: {kubernetes: {secret: app}}\n", "    variables: {vault: {address: 'https://v.example.com', path: app/prod, auth: {jwt: {role: ci, token: {env: ID_TOKEN}}}}}\n")
+	path := withVariables(t, "    variables:\n      DB_PASSWORD: {}\n      TOKEN: {as: reference, key: token, name: app/token, onRollback: current}\n      LOG_LEVEL: {as: value, key: log.level}\n    variableValues: {secretName: config.secretName, referenceName: config.tokens}\n",
+		"    variables: {keyVault: my-vault}\n    references: {externalSecrets: {store: all, kind: ClusterSecretStore}}\n",
+		"    references: {externalSecrets: {store: prod}}\n    variables: {vault: {address: 'https://v.example.com', path: app/prod, auth: {jwt: {role: ci, token: {env: ID_TOKEN}}}}}\n")
 	f, err := config.Load(path, getenv)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,7 @@ func TestVariableDefaults(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	stores := map[string]*v1alpha1.VariableStore{
-		"dev": {Kubernetes: &v1alpha1.SecretStore{Secret: "app", Namespace: "calculator-dev"}},
+		"dev": {KeyVault: "my-vault"},
 		"prod": {Vault: &v1alpha1.VaultStore{Address: "https://v.example.com", Mount: "secret", Path: "app/prod", Version: 2,
 			Auth: &v1alpha1.VaultAuth{JWT: &v1alpha1.VaultJWT{Role: "ci", Mount: "jwt", Token: &v1alpha1.VaultCredential{Env: "ID_TOKEN"}}}}},
 	}
@@ -60,6 +61,21 @@ func TestVariableDefaults(t *testing.T) {
 		if diff := cmp.Diff(store, f.Project.Environments[name].Variables); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
+	}
+	for name, want := range map[string]v1alpha1.ExternalSecrets{"dev": {Store: "all", Kind: "ClusterSecretStore"}, "prod": {Store: "prod", Kind: "SecretStore"}} {
+		if diff := cmp.Diff(&v1alpha1.References{ExternalSecrets: &want}, f.Project.Environments[name].References); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+func TestTheNamespaceOfASecretIsTheEnvironments(t *testing.T) {
+	f, err := config.Load(withVariables(t, oneSecret, "    variables: {kubernetes: {secret: app}}\n", inSOPS), getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&v1alpha1.SecretStore{Secret: "app", Namespace: "calculator-dev"}, f.Project.Environments["dev"].Variables.Kubernetes); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
@@ -120,9 +136,9 @@ func TestProblemsOfVariables(t *testing.T) {
 		"a secret's name in the place of a value": {"    variables: {A: {as: value, key: s}, B: {}}\n    variableValues: {secretName: s}\n", inSOPS, inSOPS, []string{
 			"12:34: services.calculator.variableValues.secretName: s would be written twice: services.calculator.variables.A takes s; give each its own place"}},
 		"a secret that nobody finds": {"    variables: {A: {}}\n", inSOPS, inSOPS, []string{
-			"11:5: services.calculator.variables: nothing tells the chart which Secret holds them: its name changes with its content; add `variableValues: {secretName: PATH}`, with the path in the chart's values that takes the name"}},
+			"11:5: services.calculator.variables: nothing tells the chart which Secret holds those that come as secret: its name changes with what it holds; add `variableValues: {secretName: PATH}`, with the path in the chart's values that takes the name"}},
 		"a secret's name without a secret": {"    variables: {A: {as: value, key: a}}\n    variableValues: {secretName: s}\n", inSOPS, inSOPS, []string{
-			"12:22: services.calculator.variableValues.secretName: there is no Secret to be named: no variable comes as secret or reference; remove it"}},
+			"12:22: services.calculator.variableValues.secretName: there is no Secret to be named: no variable comes as secret; remove it"}},
 		"a secret as a value": {"    variables: {A: {}, B: {as: value, key: b, name: A}}\n    variableValues: {secretName: s}\n", inSOPS, inSOPS, []string{
 			"11:32: services.calculator.variables.B.as: A is a secret by services.calculator.variables.A, and Helm would keep it in clear text; take it as a secret here too"}},
 		"no such file": {oneSecret, "    variables: {sops: env/dev.enc.yaml}\n", inSOPS, []string{

@@ -118,9 +118,7 @@ func shorten(message string) string {
 	}
 	message = message[:maxMessage]
 	// The beginning of a word whose rest is cut off may be half a secret, which would not be known for one.
-	if at := strings.LastIndexAny(message, " \t\n"); at > 0 {
-		message = message[:at]
-	}
+	message = message[:max(strings.LastIndexAny(message, " \t\n"), 0)]
 	return strings.ToValidUTF8(message, "") + " …"
 }
 

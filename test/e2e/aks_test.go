@@ -79,7 +79,7 @@ func TestAKSThroughRunCommand(t *testing.T) {
 	azure := s.inAzure(func(c *arm.Cluster) {
 		c.Private, c.Server = true, "https://shop-1a2b3c.privatelink.westeurope.azmk8s.invalid:443"
 	})
-	s.timeout = "5m"
+	s.timeout, s.limit = "10m", 15*time.Minute
 	began := time.Now()
 	code, out := s.release(nil)
 	s.must(0, "requests go through the run-command API of AKS. That is slow")(code, out)

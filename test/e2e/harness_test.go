@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,8 +78,12 @@ type service struct {
 	cluster map[string]any
 	// variables is the store of the environment; nil for none.
 	variables map[string]any
-	timeout   string
-	version   int
+	// environment are further keys of the environment.
+	environment map[string]any
+	timeout     string
+	// limit is how long one command may take; 0 for five minutes.
+	limit   time.Duration
+	version int
 	// repository is new in each run: a version that exists with another content is refused.
 	repository string
 	// rate of the users' requests per second.
@@ -166,6 +171,7 @@ func (s *service) configure(values map[string]any) {
 	if s.variables != nil {
 		environment["variables"] = s.variables
 	}
+	maps.Copy(environment, s.environment)
 	writeYAML(s.t, filepath.Join(s.dir, "values-test.yaml"), all)
 	writeYAML(s.t, filepath.Join(s.dir, "sluice.yaml"), map[string]any{
 		"apiVersion": "sluice.dev/v1alpha1", "kind": "Project", "name": s.name,
@@ -226,7 +232,7 @@ func (s *service) run(args ...string) (int, string) {
 }
 
 func (s *service) command(args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(s.limit, 5*time.Minute))
 	s.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, s.bin, s.as(args)...)
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)

@@ -98,7 +98,7 @@ func (s *service) as(args []string) []string {
 	switch args[0] {
 	case "status", "history":
 		kubeconfig = s.identities.viewer
-	case "deploy", "run", "rollback", "abort", "resume", "uninstall":
+	case "deploy", "run", "promote", "rollback", "abort", "resume", "uninstall":
 		kubeconfig = s.identities.deployer
 	case "variables":
 		// The store of the cluster is read as whoever deploys reads it.

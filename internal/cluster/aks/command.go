@@ -19,7 +19,7 @@ const commandTime = 3 * time.Minute
 
 // firstLook and longestLook are the rests between two looks for a result.
 const (
-	firstLook   = time.Second
+	firstLook   = 500 * time.Millisecond
 	longestLook = 2 * time.Second
 )
 

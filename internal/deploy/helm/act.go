@@ -89,7 +89,7 @@ func (s *session) apply(b *blueprint, name string) error {
 	if err != nil {
 		return err
 	}
-	logs := newHookLogs()
+	logs := newHookLogs(s.Hide)
 	cfg.HookOutputFunc = logs.writer
 	s.created = false
 	v, err := values(b.req, b.req.Slot)
@@ -174,7 +174,7 @@ func (s *session) restore(req deploy.Request) error {
 	if err != nil {
 		return err
 	}
-	logs := newHookLogs()
+	logs := newHookLogs(s.Hide)
 	cfg.HookOutputFunc = logs.writer
 	a := action.NewRollback(cfg)
 	a.Version = target.version

@@ -17,6 +17,8 @@ import (
 const (
 	logLines = 20
 	maxLogs  = 4
+	// cutMessage is how long a termination message is at least that the kubelet has cut, in pods of up to twelve containers.
+	cutMessage = 1024
 )
 
 // podFacts says what a pod tells without statistics. A fact is fatal where waiting does not heal it.
@@ -91,7 +93,10 @@ func waitingFact(w *corev1.ContainerStateWaiting, restarts int32, last *corev1.C
 
 func exit(t *corev1.ContainerStateTerminated, restarts int32) string {
 	s := fmt.Sprintf("exit code %d, %d restarts", t.ExitCode, restarts)
-	if t.Message != "" {
+	switch {
+	case len(t.Message) >= cutMessage:
+		s += ": " + beheaded(t.Message)
+	case t.Message != "":
 		s += ": " + t.Message
 	}
 	return s
@@ -142,7 +147,7 @@ func (r *Releaser) lastWords(ctx context.Context, namespace string, f v1alpha1.P
 			Container: f.Container, TailLines: &lines, Previous: previous,
 		}).DoRaw(ctx)
 		if err == nil && len(raw) > 0 && !apology(raw) {
-			t := &tail{}
+			t := &tail{hide: r.Hide}
 			_, _ = t.Write(raw) // a tail takes everything
 			return t.String()
 		}

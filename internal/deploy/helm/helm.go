@@ -30,6 +30,8 @@ type Releaser struct {
 	kube   kubernetes.Interface
 	meta   metadata.Interface
 	log    slog.Handler
+	// Hide takes secrets out of what pods say, before it is cut to be evidence. Nil: none is known.
+	Hide func(text string) string
 	// Allowed is asked before anything is written. Nil: everything is allowed.
 	Allowed Permission
 	// rehearsed is the hash of what was rehearsed last: what Preflight has tried need not be tried again a moment later.

@@ -16,14 +16,21 @@ import (
 // tailBytes is how much of a log is kept as evidence.
 const tailBytes = 2048
 
+// keptBytes is how much of a log is looked at for it.
+const keptBytes = 64 << 10
+
 // hookLogs keeps the end of what the pods of a failed hook wrote; Helm hands it over before it deletes them.
 type hookLogs struct {
+	hide func(string) string
+
 	mu    sync.Mutex
 	tails map[string]*tail
 	order []string
 }
 
-func newHookLogs() *hookLogs { return &hookLogs{tails: map[string]*tail{}} }
+func newHookLogs(hide func(string) string) *hookLogs {
+	return &hookLogs{hide: hide, tails: map[string]*tail{}}
+}
 
 // writer is an action.Configuration's HookOutputFunc.
 func (h *hookLogs) writer(_, pod, container string) io.Writer {
@@ -31,7 +38,7 @@ func (h *hookLogs) writer(_, pod, container string) io.Writer {
 	defer h.mu.Unlock()
 	name := "pod " + pod + ", container " + container
 	if h.tails[name] == nil {
-		h.tails[name] = &tail{}
+		h.tails[name] = &tail{hide: h.hide}
 		h.order = append(h.order, name)
 	}
 	return h.tails[name]
@@ -59,8 +66,12 @@ func (h *hookLogs) explain(err error) error {
 		WithHint("a hook of the chart failed; correct it and release again")
 }
 
-// tail is a writer that keeps the end.
+// tail is a writer that keeps the end. It keeps much more than it tells: secrets are taken out before anything is cut off, for half a
+// secret would not be known for one.
 type tail struct {
+	// hide takes secrets out; nil: none is known.
+	hide func(string) string
+
 	mu  sync.Mutex
 	buf bytes.Buffer
 	cut bool
@@ -71,7 +82,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf.Write(p)
-	if extra := t.buf.Len() - tailBytes; extra > 0 {
+	if extra := t.buf.Len() - keptBytes; extra > 0 {
 		t.buf.Next(extra)
 		t.cut = true
 	}
@@ -82,10 +93,27 @@ func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.buf.String()
-	if t.cut {
+	if t.hide != nil {
+		s = t.hide(s)
+	}
+	cut := t.cut
+	if extra := len(s) - tailBytes; extra > 0 {
+		s, cut = strings.ToValidUTF8(s[extra:], ""), true
+	}
+	if cut {
 		if _, rest, ok := strings.Cut(s, "\n"); ok {
 			s = rest
+		} else {
+			s = beheaded(s)
 		}
 	}
 	return strings.TrimSpace(s)
+}
+
+// beheaded leaves out the word with which a text begins that was cut out of another one.
+func beheaded(s string) string {
+	if at := strings.IndexAny(s, " \t\n"); at >= 0 {
+		return "…" + s[at:]
+	}
+	return "…"
 }

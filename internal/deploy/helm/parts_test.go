@@ -247,19 +247,6 @@ func TestUnschedulableIsNotFatal(t *testing.T) {
 	}
 }
 
-func TestTailKeepsTheEnd(t *testing.T) {
-	w := &tail{}
-	for range 1000 {
-		if _, err := w.Write([]byte("some line of a log\n")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, _ = w.Write([]byte("the last words\n"))
-	if s := w.String(); len(s) > tailBytes || !strings.HasSuffix(s, "the last words") || !strings.HasPrefix(s, "some line") {
-		t.Errorf("%d bytes: %q … %q", len(s), s[:20], s[len(s)-20:])
-	}
-}
-
 func TestTakeoverPartsTheManifest(t *testing.T) {
 	objects, err := offline(history{}).render(request(t, slotDirect, slotDirect, nil), rendering{release: "shop", values: map[string]any{"pvc": true, "httpRoute": true}})
 	if err != nil {

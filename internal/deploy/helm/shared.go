@@ -111,7 +111,7 @@ func (s *session) uninstall(name string, noHooks bool) error {
 	if err != nil {
 		return err
 	}
-	logs := newHookLogs()
+	logs := newHookLogs(s.Hide)
 	cfg.HookOutputFunc = logs.writer
 	a := action.NewUninstall(cfg)
 	a.IgnoreNotFound, a.DisableHooks = true, noHooks

@@ -27,11 +27,14 @@ const defaultTimeout = 5 * time.Minute
 type Options struct {
 	// Log takes Helm's own log. Nil drops it.
 	Log slog.Handler
+	// Hide takes secrets out of logs, before they are cut to be evidence. Nil: none is known.
+	Hide func(text string) string
 }
 
 // Tester runs tests in the background and keeps what they came to, so that a gate made anew for every look finds its run.
 type Tester struct {
 	kube    kubernetes.Interface
+	hide    func(string) string
 	actions func(*run) (*action.Configuration, error)
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -61,14 +64,18 @@ func New(config *rest.Config, o Options) (*Tester, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, "connect to the cluster", err)
 	}
-	return newTester(client, func(r *run) (*action.Configuration, error) {
+	t := newTester(client, func(r *run) (*action.Configuration, error) {
 		return newActions(r.ctx, r.mayWrite, config, r.namespace, o.Log)
-	}), nil
+	})
+	if o.Hide != nil {
+		t.hide = o.Hide
+	}
+	return t, nil
 }
 
 func newTester(client kubernetes.Interface, actions func(*run) (*action.Configuration, error)) *Tester {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Tester{kube: client, actions: actions, ctx: ctx, stop: stop, runs: map[place]*run{}}
+	return &Tester{kube: client, hide: func(text string) string { return text }, actions: actions, ctx: ctx, stop: stop, runs: map[place]*run{}}
 }
 
 // Gate makes the gate of a specification; fault.Usage where it is of another kind.

@@ -22,6 +22,8 @@ const (
 	// logLines and logBytes bound the end of a log that is evidence.
 	logLines = 20
 	logBytes = 1500
+	// cutMessage is how long a termination message is at least that the kubelet has cut, in pods of up to twelve containers.
+	cutMessage = 1024
 )
 
 // restarts of a test pod are its own way to wait for the service; after so many it is stuck.
@@ -130,7 +132,7 @@ func judgePod(pod *corev1.Pod) report {
 			return p
 		}
 		if e := c.State.Terminated; e != nil && e.ExitCode != 0 {
-			p.container, p.problem = c.Name, words(fmt.Sprintf("%s, exit code %d", e.Reason, e.ExitCode), e.Message)
+			p.container, p.problem = c.Name, words(fmt.Sprintf("%s, exit code %d", e.Reason, e.ExitCode), lastWords(e.Message))
 			return p
 		}
 	}
@@ -183,13 +185,29 @@ func (t *Tester) tail(ctx context.Context, pod *corev1.Pod, p report) string {
 	if err != nil {
 		return ""
 	}
-	text := strings.TrimSpace(strings.ToValidUTF8(string(body), ""))
+	text := strings.TrimSpace(t.hide(strings.ToValidUTF8(string(body), "")))
 	if len(text) > logBytes {
-		text = strings.ToValidUTF8(text[len(text)-logBytes:], "")
-		// The rest of a word whose beginning is cut off may be half a secret, which would not be known for one.
-		text = "…" + text[max(strings.IndexAny(text, " \t\n"), 0):]
+		text = beheaded(strings.ToValidUTF8(text[len(text)-logBytes:], ""))
 	}
 	return text
+}
+
+// beheaded leaves out the word with which a text begins that was cut out of another one: it may be the rest of a secret, which would not be
+// known for one.
+func beheaded(text string) string {
+	if at := strings.IndexAny(text, " \t\n"); at >= 0 {
+		return "…" + text[at:]
+	}
+	return "…"
+}
+
+// lastWords is what a container left as its termination message. The kubelet takes it from the end of a log where the pod says so, and cuts it
+// at some place.
+func lastWords(message string) string {
+	if len(message) < cutMessage {
+		return message
+	}
+	return beheaded(message)
 }
 
 // refused says that the API server understood and will not have it: a quota, an admission policy, an invalid manifest.

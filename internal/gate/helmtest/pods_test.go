@@ -45,3 +45,18 @@ func unschedulable() *corev1.Pod {
 		{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available"},
 	}}}
 }
+
+// TestNoHalfSecretIsTold: what a cut leaves of a word is not told.
+func TestNoHalfSecretIsTold(t *testing.T) {
+	for text, want := range map[string]string{"ine+and more": "… more", "of-one-word": "…", "\nnext line": "…\nnext line"} {
+		if got := beheaded(text); got != want {
+			t.Errorf("%q is told as %q", text, got)
+		}
+	}
+	if got := lastWords("short and whole"); got != "short and whole" {
+		t.Error(got)
+	}
+	if got := lastWords("c4n4ry" + strings.Repeat("x", cutMessage) + " the end"); got != "… the end" {
+		t.Errorf("%.40q", got)
+	}
+}

@@ -175,9 +175,8 @@ func (c *Chain) keep(q question, o policy.TokenRequestOptions, token azcore.Acce
 	defer c.mu.Unlock()
 	before := c.tokens[q]
 	if err != nil && o.Claims == "" && before.err == nil && now.Before(before.token.ExpiresOn) {
-		token, err = before.token, nil
-		c.tokens[q] = answer{token: token, again: now.Add(min(pause, before.token.ExpiresOn.Sub(now)))}
-		return token, nil
+		c.tokens[q] = answer{token: before.token, again: now.Add(min(pause, before.token.ExpiresOn.Sub(now)))}
+		return before.token, nil
 	}
 	a := answer{token: token, err: err, again: now.Add(pause)}
 	if err == nil {

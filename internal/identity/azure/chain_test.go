@@ -218,8 +218,10 @@ func TestTokensAreRenewedBeforeTheyEnd(t *testing.T) {
 	// Whoever cannot renew it goes on with what there is, and does not ask each time.
 	b.Fault = func(*http.Request) http.HandlerFunc { return proxy.Answer(503, "") }
 	before := len(b.Seen())
-	if ask().Reveal() != first.Reveal() || ask().Reveal() != first.Reveal() {
-		t.Error("it was renewed by nobody")
+	for range 2 {
+		if ask().Reveal() != first.Reveal() {
+			t.Error("it was renewed by nobody")
+		}
 	}
 	asked := len(b.Seen()) - before
 	if asked == 0 || asked > 2 {

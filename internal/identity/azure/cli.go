@@ -12,10 +12,10 @@ import (
 
 // lookForAz says whether the program is there.
 func lookForAz(context.Context) (missing string, err error) {
-	if _, err := exec.LookPath("az"); err != nil {
-		return "the program az, and a login with it", nil
+	if path, _ := exec.LookPath("az"); path != "" {
+		return "", nil
 	}
-	return "", nil
+	return "the program az, and a login with it", nil
 }
 
 // azSays repeats why az gives no token; what it says it says for people.

@@ -15,8 +15,15 @@ import (
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
+// right is what an identity needs for a request: a role, or a permission where the vault uses access policies, and for what.
+type right struct{ role, permission, purpose string }
+
+func toRead() right { return right{"Key Vault Secrets User", "get", "read secrets"} }
+
+func toList() right { return right{"Key Vault Reader", "list", "list the versions of secrets"} }
+
 // failure says for people why a secret was not read, and what to do. It repeats no text of the vault's answer but what it knows the form of.
-func (s *Store) failure(err error, name, version string) error {
+func (s *Store) failure(err error, need right, name, version string) error {
 	if err == nil {
 		return nil
 	}
@@ -36,7 +43,7 @@ func (s *Store) failure(err error, name, version string) error {
 		}
 		return variables.Wide(unreachable("no token for %s: %w", s.host, noToken.err).WithHint("%s", cure))
 	case errors.As(err, &answer):
-		return s.answered(answer, name, version)
+		return s.answered(answer, need, name, version)
 	case errors.As(err, &noAnswer) && noAnswer.unknownHost():
 		return variables.Wide(unreachable("there is no host %s: the vault's name is wrong, or its private DNS zone is not known here", s.host).
 			WithHint("compare the name: az keyvault list --query '[].properties.vaultUri'; a vault with a private endpoint is found only from its network"))
@@ -88,7 +95,7 @@ func refusalOf(answer *azcore.ResponseError) (refusal, bool) {
 	return r, r.Error.Code != ""
 }
 
-func (s *Store) answered(answer *azcore.ResponseError, name, version string) error {
+func (s *Store) answered(answer *azcore.ResponseError, need right, name, version string) error {
 	said, vault := refusalOf(answer)
 	var after time.Duration
 	if answer.RawResponse != nil {
@@ -104,13 +111,12 @@ func (s *Store) answered(answer *azcore.ResponseError, name, version string) err
 	case !vault:
 		return s.stranger()
 	case answer.StatusCode == http.StatusNotFound:
-		return fault.New(fault.NotFound, "", "there is no secret %s", name).
-			WithHint("put it there: az keyvault secret set --vault-name %s --name %s --file FILE; one that was deleted comes back with az keyvault secret recover --vault-name %s --name %s", s.name, name, s.name, name)
+		return s.missing(name)
 	case answer.StatusCode == http.StatusUnauthorized:
 		return variables.Wide(unreachable("%s does not accept the token", s.host).
 			WithHint("sign in to the directory that the vault belongs to: az keyvault show --name %s --query properties.tenantId -o tsv", s.name))
 	case answer.StatusCode == http.StatusForbidden:
-		return s.forbidden(said, name, version)
+		return s.forbidden(said, need, name, version)
 	default:
 		return unreachable("%s answered %d to the question for secret %s", s.host, answer.StatusCode, name).
 			WithHint("ask the same with az keyvault secret show --vault-name %s --name %s --query id", s.name, name)
@@ -118,7 +124,7 @@ func (s *Store) answered(answer *azcore.ResponseError, name, version string) err
 }
 
 // forbidden tells apart what Key Vault answers 403 to.
-func (s *Store) forbidden(said refusal, name, version string) error {
+func (s *Store) forbidden(said refusal, need right, name, version string) error {
 	first := func(pattern, otherwise string) string {
 		if m := regexp.MustCompile(pattern).FindStringSubmatch(said.Error.Message); m != nil {
 			return m[1]
@@ -126,17 +132,17 @@ func (s *Store) forbidden(said refusal, name, version string) error {
 		return otherwise
 	}
 	who := first(`oid=([0-9a-fA-F-]{36})`, "OBJECT-ID")
-	role := "az role assignment create --role 'Key Vault Secrets User' --assignee-object-id " + who + " --scope " +
+	role := "az role assignment create --role '" + need.role + "' --assignee-object-id " + who + " --scope " +
 		first(`(?i)(/subscriptions/[0-9a-f-]{36}/resourcegroups/[\w.()-]+/providers/microsoft\.keyvault/vaults/[\w-]+)`,
 			"\"$(az keyvault show --name "+s.name+" --query id -o tsv)\"")
-	access := "az keyvault set-policy --name " + s.name + " --object-id " + who + " --secret-permissions get"
+	access := "az keyvault set-policy --name " + s.name + " --object-id " + who + " --secret-permissions " + need.permission
 	switch said.Error.Inner.Code {
 	case "SecretDisabled":
 		return s.disabled(name, version)
 	case "ForbiddenByRbac":
-		return unreachable("forbidden: the identity has no role on %s that lets it read secrets", s.host).WithHint("grant it: %s", role)
+		return unreachable("forbidden: the identity has no role on %s that lets it %s", s.host, need.purpose).WithHint("grant it: %s", role)
 	case "AccessDenied", "ForbiddenByPolicy":
-		return unreachable("forbidden: the access policies of %s do not let the identity get secrets", s.host).WithHint("grant it: %s", access)
+		return unreachable("forbidden: the access policies of %s do not let the identity %s secrets", s.host, need.permission).WithHint("grant it: %s", access)
 	case "ForbiddenByFirewall":
 		return variables.Wide(unreachable("forbidden: the firewall of %s does not let this address in", s.host).
 			WithHint("let it in: az keyvault network-rule add --name %s --ip-address %s; or run within a network that may", s.name, first(`address: ([0-9a-fA-F.:]{3,39}[0-9a-fA-F])`, "ADDRESS")))
@@ -144,7 +150,7 @@ func (s *Store) forbidden(said refusal, name, version string) error {
 		return variables.Wide(unreachable("forbidden: %s is not open to public networks", s.host).
 			WithHint("run where its private endpoint can be reached, for example on a self-hosted agent in its network"))
 	default:
-		return unreachable("forbidden: the identity may not read secrets of %s", s.host).
+		return unreachable("forbidden: the identity may not %s of %s", need.purpose, s.host).
 			WithHint("grant it, where the vault uses roles: %s; where it uses access policies: %s", role, access)
 	}
 }

@@ -42,7 +42,10 @@ type Store struct {
 	client *azsecrets.Client
 }
 
-var _ variables.Store = (*Store)(nil)
+var (
+	_ variables.Store  = (*Store)(nil)
+	_ variables.Lister = (*Store)(nil)
+)
 
 // New returns the store of a vault, which is a name or an https URL such as https://prod.vault.azure.cn. It sends nothing.
 func New(vault string, o Options) (*Store, error) {
@@ -110,10 +113,19 @@ type question struct {
 
 // Resolve reads each secret once. Key Vault has no request for several of them.
 func (s *Store) Resolve(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
+	return s.each(ctx, queries, s.read)
+}
+
+// Versions lists the versions of each secret once.
+func (s *Store) Versions(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
+	return s.each(ctx, queries, s.list)
+}
+
+func (s *Store) each(ctx context.Context, queries []variables.Query, ask func(ctx context.Context, name, version string) (variables.Variable, error)) ([]variables.Variable, error) {
 	questions, errs := questionsOf(queries)
 	answers := make([]variables.Variable, len(queries))
 	failures := variables.Each(ctx, len(questions), func(ctx context.Context, i int) error {
-		found, err := s.read(ctx, questions[i].name, questions[i].version)
+		found, err := ask(ctx, questions[i].name, questions[i].version)
 		for _, at := range questions[i].queries {
 			answers[at] = found
 			answers[at].Name = queries[at].Name
@@ -163,3 +175,12 @@ func questionsOf(queries []variables.Query) (questions []*question, errs []error
 
 // SecretName is what a variable is called in a Key Vault, whose names have no underscores: DB_PASSWORD is the secret DB-PASSWORD.
 func SecretName(variable string) string { return strings.ReplaceAll(variable, "_", "-") }
+
+// URL is the address of a vault that is a name or has an address of its own.
+func URL(vault string) string {
+	host, err := hostOf(vault)
+	if err != nil {
+		return vault
+	}
+	return "https://" + host
+}

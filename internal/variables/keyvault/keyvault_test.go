@@ -16,7 +16,7 @@ import (
 )
 
 func TestStoreKeepsTheContract(t *testing.T) {
-	variablestest.Run(t, func(t *testing.T) variablestest.Subject {
+	open := func(t *testing.T) variablestest.Subject {
 		v := newVault(t)
 		return variablestest.Subject{
 			Store: v.store(t, keyvault.Options{}),
@@ -34,7 +34,9 @@ func TestStoreKeepsTheContract(t *testing.T) {
 				v.refuseAll(&refusal{403, "Forbidden", "ForbiddenByRbac", "Caller is not authorized."})
 			},
 		}
-	})
+	}
+	variablestest.Run(t, open)
+	variablestest.RunVersions(t, open)
 }
 
 func TestNames(t *testing.T) {

@@ -80,7 +80,7 @@ func (s *Store) ask(ctx context.Context, name, version string) (azsecrets.GetSec
 		defer cancel()
 		answer, err := s.client.GetSecret(inner, name, version, nil)
 		got = answer
-		return s.failure(err, name, version)
+		return s.failure(err, toRead(), name, version)
 	})
 	return got, err
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,9 +56,13 @@ func (r *refusal) body() string {
 
 func newVault(t *testing.T) *vault {
 	v := &vault{clock: &still{}, secrets: map[string][]*azsecrets.Secret{}}
-	transport := fake.NewServerTransport(&fake.Server{GetSecret: v.get})
+	transport := fake.NewServerTransport(&fake.Server{GetSecret: v.get, NewListSecretPropertiesVersionsPager: v.list})
 	v.Proxy = proxy.NewTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked := r.Clone(context.WithValue(r.Context(), runtime.CtxAPINameKey{}, "Client.GetSecret"))
+		method := "Client.GetSecret"
+		if strings.Contains(r.URL.Path, "/versions") {
+			method = "Client.NewListSecretPropertiesVersionsPager"
+		}
+		asked := r.Clone(context.WithValue(r.Context(), runtime.CtxAPINameKey{}, method))
 		asked.URL.Scheme, asked.URL.Host = "https", r.Host
 		response, err := transport.Do(asked)
 		var refused *refusal
@@ -101,13 +106,35 @@ func (v *vault) get(_ context.Context, name, version string, _ *azsecrets.GetSec
 	return ok, no
 }
 
+// list gives two versions a page, the oldest first.
+func (v *vault) list(name string, _ *azsecrets.ListSecretPropertiesVersionsOptions) (pages azfake.PagerResponder[azsecrets.ListSecretPropertiesVersionsResponse]) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.refuse != nil {
+		pages.AddError(v.refuse)
+		return pages
+	}
+	all := v.secrets[strings.ToLower(name)]
+	for page := range slices.Chunk(all, 2) {
+		var listed azsecrets.ListSecretPropertiesVersionsResponse
+		for _, s := range page {
+			listed.Value = append(listed.Value, &azsecrets.SecretProperties{ID: s.ID, Attributes: s.Attributes})
+		}
+		pages.AddPage(http.StatusOK, listed, nil)
+	}
+	if len(all) == 0 {
+		pages.AddPage(http.StatusOK, azsecrets.ListSecretPropertiesVersionsResponse{}, nil)
+	}
+	return pages
+}
+
 func (v *vault) put(name, content string) *azsecrets.Secret {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	key := strings.ToLower(keyvault.SecretName(name))
 	id := azsecrets.ID(fmt.Sprintf("https://prod-vault.vault.azure.net/secrets/%s/%032x", key, 0xabc000+len(v.secrets[key])))
-	enabled := true
-	s := &azsecrets.Secret{ID: &id, Value: &content, Attributes: &azsecrets.SecretAttributes{Enabled: &enabled}}
+	enabled, created := true, today().Add(time.Duration(len(v.secrets[key]))*time.Minute)
+	s := &azsecrets.Secret{ID: &id, Value: &content, Attributes: &azsecrets.SecretAttributes{Enabled: &enabled, Created: &created}}
 	v.secrets[key] = append(v.secrets[key], s)
 	return s
 }

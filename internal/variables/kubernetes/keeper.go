@@ -9,10 +9,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,8 +27,8 @@ const (
 	// keySecret holds the key with which the names of a namespace's Secrets are made, under keyEntry.
 	keySecret, keyEntry = "sluice-variables-key", "key"
 	keyLength           = 32
-	// neededBy begins the annotations that say which deploy digests need a Secret.
-	neededBy = "digest.sluice.dev/"
+	// kind tells kept Secrets from what others write for a place.
+	kind = "true"
 	// nameLength is how many hexadecimal digits of a name stand for the contents.
 	nameLength = 20
 )
@@ -56,8 +54,8 @@ func (k *Keeper) Keep(ctx context.Context, place variables.Place, digest string,
 	always := true
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: nameOf(place.Service, key, data), Labels: labelsOf(place),
-			Annotations: map[string]string{neededBy + short(digest): "true"},
+			Name: nameOf(place.Service, key, data), Labels: place.Labels(kind),
+			Annotations: map[string]string{variables.NeededBy(digest): "true"},
 		},
 		Type: corev1.SecretTypeOpaque, Data: data, Immutable: &always,
 	}
@@ -87,20 +85,38 @@ func (k *Keeper) again(ctx context.Context, place variables.Place, want *corev1.
 	return failed(ctx, place, "annotate Secret "+want.Name, "patch", err)
 }
 
+// Kept implements variables.Keeper.
+func (k *Keeper) Kept(ctx context.Context, place variables.Place) ([]variables.Value, error) {
+	list, err := k.list(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	var out []variables.Value
+	for _, secret := range list.Items {
+		for _, content := range secret.Data {
+			out = append(out, variables.NewValue(string(content)))
+		}
+	}
+	return out, nil
+}
+
+func (k *Keeper) list(ctx context.Context, place variables.Place) (*corev1.SecretList, error) {
+	list, err := k.client.CoreV1().Secrets(place.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: place.Labels(kind)}),
+	})
+	return list, failed(ctx, place, "list Secrets", "list", err)
+}
+
 // Collect implements variables.Keeper.
 func (k *Keeper) Collect(ctx context.Context, place variables.Place, digests []string) ([]string, error) {
 	secrets := k.client.CoreV1().Secrets(place.Namespace)
-	list, err := secrets.List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: labelsOf(place)})})
+	list, err := k.list(ctx, place)
 	if err != nil {
-		return nil, failed(ctx, place, "list Secrets", "list", err)
-	}
-	needed := map[string]bool{}
-	for _, digest := range digests {
-		needed[neededBy+short(digest)] = true
+		return nil, err
 	}
 	var removed []string
 	for _, secret := range list.Items {
-		if slices.ContainsFunc(slices.Collect(maps.Keys(secret.Annotations)), func(name string) bool { return needed[name] }) {
+		if variables.Needed(secret.Annotations, digests) {
 			continue
 		}
 		// Whoever needs it since it was listed has changed it.
@@ -168,16 +184,6 @@ func nameOf(service string, key []byte, data map[string][]byte) string {
 		length(data[name])
 	}
 	return service + "-variables-" + hex.EncodeToString(mac.Sum(nil))[:nameLength]
-}
-
-func labelsOf(place variables.Place) map[string]string {
-	return map[string]string{v1alpha1.LabelService: place.Service, v1alpha1.LabelEnvironment: place.Environment, "sluice.dev/variables": "true"}
-}
-
-// short is a digest as the name of an annotation takes it.
-func short(digest string) string {
-	_, hexadecimal, _ := strings.Cut(digest, ":")
-	return fmt.Sprintf("%.40s", hexadecimal)
 }
 
 // failed is what the API server refused, and which right it wants; nil for no error.

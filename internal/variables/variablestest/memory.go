@@ -28,7 +28,10 @@ type version struct {
 	gone     bool
 }
 
-var _ variables.Store = (*Memory)(nil)
+var (
+	_ variables.Store  = (*Memory)(nil)
+	_ variables.Lister = (*Memory)(nil)
+)
 
 // NewMemory returns an empty store. now tells what has expired.
 func NewMemory(now func() time.Time) *Memory {
@@ -66,7 +69,7 @@ func (m *Memory) Fail(err error) {
 	m.err = err
 }
 
-// Queries counts what was asked for.
+// Queries counts what was read.
 func (m *Memory) Queries() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,15 +84,38 @@ func (m *Memory) current(name string, change func(*version)) {
 
 // Resolve answers the queries.
 func (m *Memory) Resolve(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queries += len(queries)
+	return m.all(ctx, queries)
+}
+
+// Versions answers the queries without values. What it is asked for is not counted.
+func (m *Memory) Versions(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	asked := append([]variables.Query(nil), queries...)
+	for i, q := range queries {
+		for n, v := range m.held[q.Name] {
+			if q.Version == "" && !v.disabled {
+				asked[i].Version = strconv.Itoa(n + 1)
+			}
+		}
+	}
+	answers, err := m.all(ctx, asked)
+	for i := range answers {
+		answers[i].Value = variables.Value{}
+	}
+	return answers, err
+}
+
+func (m *Memory) all(ctx context.Context, queries []variables.Query) ([]variables.Variable, error) {
 	if len(queries) == 0 {
 		return nil, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, variables.Failed(m, []error{fault.Wrap(fault.Interrupted, "", err)})
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.queries += len(queries)
 	if m.err != nil {
 		return nil, variables.Failed(m, []error{m.err})
 	}

@@ -12,7 +12,7 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, keeps := range map[string]bool{"that keeps versions": true, "that forgets them": false} {
 		t.Run("one "+name, func(t *testing.T) {
-			variablestest.Run(t, func(*testing.T) variablestest.Subject {
+			open := func(*testing.T) variablestest.Subject {
 				m := variablestest.NewMemory(func() time.Time { return now })
 				return variablestest.Subject{
 					Store: m, Keeps: keeps,
@@ -27,7 +27,11 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 						m.Fail(fault.New(fault.Unreachable, "", "403").WithHint("grant it"))
 					},
 				}
-			})
+			}
+			variablestest.Run(t, open)
+			if keeps {
+				variablestest.RunVersions(t, open)
+			}
 		})
 	}
 }

@@ -34,12 +34,17 @@ func statusOf(err error) int {
 	return 0
 }
 
-// ask reads a secret. A token that ended while it was used is replaced once, where this store has logged in for it.
+// ask reads a secret.
 func (s *Store) ask(ctx context.Context, path string, parameters url.Values) (answer, error) {
-	found, err := s.get(ctx, s.place(path), parameters)
+	return s.enquire(ctx, s.place(path), parameters)
+}
+
+// enquire reads what is at a place of the engine. A token that ended while it was used is replaced once, where this store has logged in for it.
+func (s *Store) enquire(ctx context.Context, place string, parameters url.Values) (answer, error) {
+	found, err := s.get(ctx, place, parameters)
 	var r *refused
 	if errors.As(err, &r) && r.stale && s.login.forget() {
-		return s.get(ctx, s.place(path), parameters)
+		return s.get(ctx, place, parameters)
 	}
 	return found, err
 }

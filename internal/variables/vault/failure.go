@@ -80,7 +80,7 @@ func (s *Store) answered(response *api.Response, said *api.ResponseError, place 
 			WithHint("%s", s.freshToken()), said.StatusCode, true})
 	case said.StatusCode == http.StatusForbidden:
 		return &refused{unreachable("forbidden: the token's policies do not let it read %s%s", place, s.within()).
-			WithHint("check mount and path; then let a policy of %s hold: path %q { capabilities = [\"read\"] }", s.who(), s.granted()), said.StatusCode, false}
+			WithHint("check mount and path; then let a policy of %s hold: path %q { capabilities = [\"read\"] }", s.who(), s.granted(place)), said.StatusCode, false}
 	default:
 		return unreachable("%s answered %d to the question for %s", s.at.Address, said.StatusCode, place).
 			WithHint("ask the same with vault read -address=%s %s", s.at.Address, place)
@@ -91,12 +91,16 @@ func has(said *api.ResponseError, text string) bool {
 	return strings.Contains(strings.Join(said.Errors, "\n"), text)
 }
 
-// granted is the path of the policy that would be enough.
-func (s *Store) granted() string {
-	if s.at.Key == "" {
-		return s.place(s.at.Path)
+// granted is the path of the policy that would be enough for a place and its like.
+func (s *Store) granted(place string) string {
+	allowed := s.place(s.at.Path)
+	if strings.HasPrefix(place, s.at.Mount+"/metadata/") {
+		allowed = s.listing(s.at.Path)
 	}
-	return s.place(s.at.Path) + "/*"
+	if s.at.Key == "" {
+		return allowed
+	}
+	return allowed + "/*"
 }
 
 // option is what the vault command needs to find the namespace.

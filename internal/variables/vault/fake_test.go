@@ -173,6 +173,14 @@ func (f *fake) second(w http.ResponseWriter, r *http.Request, parts []string, bo
 		return map[string]any{"version": n, "deletion_time": v.deleted, "destroyed": v.destroyed, "custom_metadata": f.custom[at]}
 	}
 	switch {
+	case parts[1] == "metadata" && r.Method == http.MethodGet && held == nil:
+		refuse(w, 404)
+	case parts[1] == "metadata" && r.Method == http.MethodGet:
+		versions := map[string]any{}
+		for n := f.removed + 1; n <= len(held); n++ {
+			versions[strconv.Itoa(n)] = map[string]any{"created_time": "2026-01-01T00:00:00Z", "deletion_time": held[n-1].deleted, "destroyed": held[n-1].destroyed}
+		}
+		say(w, 200, map[string]any{"current_version": len(held), "oldest_version": f.removed, "custom_metadata": f.custom[at], "versions": versions})
 	case parts[1] == "metadata":
 		var custom map[string]string
 		_ = json.Unmarshal(body["custom_metadata"], &custom)

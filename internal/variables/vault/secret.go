@@ -117,11 +117,16 @@ type answer struct {
 type second struct {
 	Data     map[string]json.RawMessage `json:"data"`
 	Metadata struct {
-		Version   int64             `json:"version"`
-		Deleted   string            `json:"deletion_time"`
-		Destroyed bool              `json:"destroyed"`
-		Custom    map[string]string `json:"custom_metadata"`
+		state
+		Version int64             `json:"version"`
+		Custom  map[string]string `json:"custom_metadata"`
 	} `json:"metadata"`
+}
+
+// state is whether a version is still there.
+type state struct {
+	Deleted   string `json:"deletion_time"`
+	Destroyed bool   `json:"destroyed"`
 }
 
 // kept judges what version 2 of the engine gives out.
@@ -130,34 +135,46 @@ func (s *Store) kept(found answer, path string) (*secret, error) {
 	if json.Unmarshal(found.Data, &data) != nil || data.Metadata.Version < 1 {
 		return nil, s.stranger()
 	}
-	m := data.Metadata
-	version := strconv.FormatInt(m.Version, 10)
-	deleted, err := time.Parse(time.RFC3339, m.Deleted)
-	if m.Deleted != "" && err != nil {
+	expires, err := s.judge(path, data.Metadata.Version, data.Metadata.state, data.Metadata.Custom)
+	if err == nil && data.Data == nil {
 		return nil, s.stranger()
+	}
+	if errors.Is(err, variables.ErrGone) {
+		return &secret{path: path, version: data.Metadata.Version}, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &secret{path: path, version: data.Metadata.Version, expires: expires, held: data.Data}, nil
+}
+
+// judge says whether a version of a secret may be used, and until when.
+func (s *Store) judge(path string, number int64, v state, custom map[string]string) (time.Time, error) {
+	version := strconv.FormatInt(number, 10)
+	deleted, err := time.Parse(time.RFC3339, v.Deleted)
+	if v.Deleted != "" && err != nil {
+		return time.Time{}, s.stranger()
 	}
 	now := s.o.Clock.Now()
 	switch {
-	case m.Destroyed:
-		return &secret{path: path, version: m.Version}, s.gone(path, version, ": it was destroyed")
+	case v.Destroyed:
+		return time.Time{}, s.gone(path, version, ": it was destroyed")
 	case !deleted.IsZero() && !now.Before(deleted):
-		return &secret{path: path, version: m.Version}, s.gone(path, version, ": it was deleted on "+deleted.UTC().Format(time.RFC3339))
-	case data.Data == nil:
-		return nil, s.stranger()
+		return time.Time{}, s.gone(path, version, ": it was deleted on "+deleted.UTC().Format(time.RFC3339))
 	}
-	expires, err := expiry(m.Custom[expiresKey])
+	expires, err := expiry(custom[expiresKey])
 	if err != nil {
-		return nil, fault.New(fault.Refused, "", "the custom metadata %q of secret %s is no time such as 2027-01-31T12:00:00Z, and no day", expiresKey, path).
+		return time.Time{}, fault.New(fault.Refused, "", "the custom metadata %q of secret %s is no time such as 2027-01-31T12:00:00Z, and no day", expiresKey, path).
 			WithHint("correct it: %s -custom-metadata=%s=2027-01-31", s.metadata(path), expiresKey)
 	}
 	if !expires.IsZero() && !now.Before(expires) {
-		return nil, fault.New(fault.Refused, "", "secret %s, version %s, %w on %s", path, version, variables.ErrExpired, expires.UTC().Format(time.RFC3339)).
+		return time.Time{}, fault.New(fault.Refused, "", "secret %s, version %s, %w on %s", path, version, variables.ErrExpired, expires.UTC().Format(time.RFC3339)).
 			WithHint("renew it: %s KEY=@FILE, then say for how long: %s -custom-metadata=%s=YYYY-MM-DD", s.cli("patch", path), s.metadata(path), expiresKey)
 	}
 	if !deleted.IsZero() && (expires.IsZero() || deleted.Before(expires)) {
 		expires = deleted // it is set when the version is written, where the engine deletes versions by age
 	}
-	return &secret{path: path, version: m.Version, expires: expires, held: data.Data}, nil
+	return expires, nil
 }
 
 // expiry reads a time, or a day: the first moment that no longer counts.

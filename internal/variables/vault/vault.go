@@ -48,7 +48,10 @@ type Store struct {
 	login        login
 }
 
-var _ variables.Store = (*Store)(nil)
+var (
+	_ variables.Store  = (*Store)(nil)
+	_ variables.Lister = (*Store)(nil)
+)
 
 // New returns the store that the settings describe, with their defaults. It sends nothing.
 func New(settings v1alpha1.VaultStore, o Options) (*Store, error) {

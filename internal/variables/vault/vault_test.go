@@ -28,9 +28,9 @@ func TestStoreKeepsTheContract(t *testing.T) {
 	} {
 		for server, start := range servers() {
 			t.Run(layout+", "+server, func(t *testing.T) {
-				variablestest.Run(t, func(t *testing.T) variablestest.Subject {
+				open := func(t *testing.T, allowed string) variablestest.Subject {
 					b := start(t)
-					b.policy("reader", c.allowed)
+					b.policy("reader", allowed)
 					b.env["VAULT_TOKEN"] = b.token("reader")
 					// Each variable has another beside it, so that there is a secret to miss a key in.
 					if c.key == "" {
@@ -52,7 +52,14 @@ func TestStoreKeepsTheContract(t *testing.T) {
 						subject.Expire = func(_ *testing.T, name string) { b.expires(path+"/"+name, "2026-01-02") }
 					}
 					return subject
-				})
+				}
+				variablestest.Run(t, func(t *testing.T) variablestest.Subject { return open(t, c.allowed) })
+				if c.version == 2 {
+					// Who lists versions has no right to the contents.
+					variablestest.RunVersions(t, func(t *testing.T) variablestest.Subject {
+						return open(t, strings.Replace(c.allowed, "/data/", "/metadata/", 1))
+					})
+				}
 			})
 		}
 	}

@@ -4,12 +4,18 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +27,10 @@ func main() {
 	}
 	if os.Getenv("CRASH") != "" {
 		fmt.Fprintln(os.Stderr, "fatal: cannot read the flux capacitor")
+		os.Exit(1)
+	}
+	if os.Getenv("LEAK") == "crash" {
+		leak(os.Stderr)
 		os.Exit(1)
 	}
 	eat(os.Getenv("EAT_MIB"))
@@ -57,6 +67,10 @@ func routes(ready *atomic.Bool) http.Handler {
 			http.Error(w, "broken on purpose", http.StatusInternalServerError)
 			return
 		}
+		if os.Getenv("LEAK") == "body" {
+			leak(w)
+			return
+		}
 		answer := map[string]any{"answer": 42}
 		if os.Getenv("WRONG_BODY") != "" {
 			answer["answer"] = 41
@@ -88,9 +102,23 @@ func eat(mib string) {
 	_ = kept
 }
 
-// command runs hooks: `exit N` and `get URL`.
+// leak tells the password in all the ways in which careless programs do, and so long that whoever quotes it must cut it.
+func leak(w io.Writer) {
+	password := os.Getenv("DB_PASSWORD")
+	quoted, _ := json.Marshal(map[string]string{"password": password})
+	fmt.Fprintf(w, "%s\n%s\n%q\n", password, quoted, password)
+	fmt.Fprintln(w, base64.StdEncoding.EncodeToString([]byte("user:"+password+"@host")), base64.URLEncoding.EncodeToString([]byte(password)))
+	fmt.Fprintln(w, url.QueryEscape(password), url.PathEscape(password), hex.EncodeToString([]byte(password)), html.EscapeString(password))
+	line := strings.ReplaceAll(password, "\n", " ")
+	fmt.Fprintln(w, "FATAL: no login with", password, strings.Repeat(strings.Split(password, "\n")[0]+",", 3000/len(line)))
+}
+
+// command runs hooks: `exit N`, `leak` and `get URL`.
 func command(name string, args []string) int {
 	switch name {
+	case "leak":
+		leak(os.Stdout)
+		return 1
 	case "exit":
 		code, _ := strconv.Atoi(args[0])
 		fmt.Println("migration: exit", code)
