@@ -65,7 +65,7 @@ func resultKind(command string) string {
 		"init": "InitResult", "check": "CheckResult", "plan": "Plan",
 		"build": "ReleaseResult", "run": "RunResult", "deploy": "RolloutResult", "promote": "RolloutResult", "resume": "RolloutResult",
 		"rollback": "RollbackResult` or `RolloutResult", "abort": "RollbackResult",
-		"status": "Status", "history": "History", "doctor": "Diagnosis",
+		"status": "Status", "history": "History", "doctor": "Diagnosis", "analyze": "Analysis",
 		"release list": "ReleaseList", "release show": "Release", "release verify": "ReleaseVerification",
 		"variables init": "VariablesInitResult", "variables set": "VariableSetResult", "variables edit": "VariableSetResult", "variables list": "VariableList",
 		"uninstall": "UninstallResult", "version": "Version",

@@ -44,7 +44,7 @@ Results go to stdout, the log to stderr. NO_COLOR switches colours off.`,
 	root.AddCommand(
 		newInit(inv), newCheck(inv), newPlan(inv), newSchema(inv), newVariables(inv),
 		newBuild(inv), newDeploy(inv), newRun(inv), newPromote(inv), newRollback(inv), newAbort(inv), newResume(inv),
-		newStatus(inv), newHistory(inv), newRelease(inv), newDoctor(inv),
+		newStatus(inv), newHistory(inv), newRelease(inv), newDoctor(inv), newAnalyze(inv),
 		newUninstall(inv),
 		newLocal(inv), newVersion(inv),
 	)

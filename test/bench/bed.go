@@ -22,6 +22,8 @@ type bed struct {
 	Registry       string   `json:"registry"`
 	Buildkit       string   `json:"buildkit"`
 	Entries        []string `json:"entryURLs"`
+	// releases and runs say how much is simulated.
+	releases, runs int
 }
 
 func newBed(ctx context.Context, cluster bool) (*bed, error) {

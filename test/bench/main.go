@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -26,6 +27,7 @@ func benches() []bench {
 		{"noop", false, buildNothing},
 		{"promote", false, promoteWithinARegistry},
 		{"mask", false, maskLog},
+		{"analysis", false, analyse},
 		{"variables", false, resolveVariables},
 		{"bookshop", os.Getenv("BUILDKIT_HOST") == "", buildBookshop},
 		{"deploy", true, deployAgainstHelm},
@@ -38,13 +40,16 @@ func benches() []bench {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	releases := flag.Int("releases", 10_000, "healthy releases that analysis simulates for each row")
+	runs := flag.Int("runs", 1000, "bad releases that analysis simulates for each figure of a row")
+	flag.Parse()
+	if err := run(ctx, flag.Args(), *releases, *runs); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, names []string) error {
+func run(ctx context.Context, names []string, releases, runs int) error {
 	var known []string
 	wanted := benches()
 	for _, b := range wanted {
@@ -61,6 +66,7 @@ func run(ctx context.Context, names []string) error {
 		return err
 	}
 	defer b.close()
+	b.releases, b.runs = max(releases, 1), max(runs, 1)
 	for _, bench := range wanted {
 		if err := bench.run(ctx, b); err != nil {
 			return fmt.Errorf("%s: %w", bench.name, err)

@@ -1,0 +1,165 @@
+// Package analysis decides from counted requests whether a new version is worse than the one that is live, at a rate of false alarms that
+// the user chose; it reads no clock and no source, and never takes missing evidence for an answer.
+package analysis
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/sluice-dev/sluice/internal/metric"
+)
+
+// Read is what a source said at one moment.
+type Read struct {
+	At time.Time
+	// Candidate and Live are what is counted of the slots; nil where the source knows no such series.
+	Candidate, Live *metric.Counters
+	// Alone says that the candidate has all traffic: it is compared with what the live slot was before.
+	Alone bool
+	// Down says that the source did not answer; the counters are not looked at.
+	Down bool
+}
+
+// Analysis of one candidate. It is not safe for concurrent use. Encoded as JSON and decoded again it goes on where it was, and its
+// size does not grow with time.
+type Analysis struct {
+	s state
+}
+
+// state is what must be kept between two reads.
+type state struct {
+	Version   int        `json:"version"`
+	Settings  Settings   `json:"settings"`
+	At        time.Time  `json:"at,omitzero"`
+	DataAt    time.Time  `json:"dataAt,omitzero"`
+	Candidate slot       `json:"candidate"`
+	Live      slot       `json:"live"`
+	Questions []question `json:"questions"`
+	// Alone and Down are what the last read said.
+	Alone bool `json:"alone,omitempty"`
+	Down  bool `json:"down,omitempty"`
+	// Ended says that it was aborted at At; nothing that comes after changes anything.
+	Ended bool `json:"ended,omitempty"`
+}
+
+// version of the state. Another one is refused: evidence must not be misread.
+const version = 1
+
+// question is the state of the tests of one question.
+type question struct {
+	History    history    `json:"history"`
+	Comparison comparison `json:"comparison"`
+	Limit      limit      `json:"limit"`
+	// Baseline is the limit that the live slot's history sets.
+	Baseline limit `json:"baseline"`
+}
+
+// New begins an analysis. Settings that cannot be are a fault.Usage.
+func New(settings Settings) (*Analysis, error) {
+	settings, err := settings.complete()
+	if err != nil {
+		return nil, err
+	}
+	return &Analysis{state{Version: version, Settings: settings, Questions: make([]question, len(settings.Questions))}}, nil
+}
+
+// MarshalJSON gives the whole state.
+func (a *Analysis) MarshalJSON() ([]byte, error) { return json.Marshal(a.s) }
+
+// UnmarshalJSON takes it up again. What MarshalJSON did not write is refused.
+func (a *Analysis) UnmarshalJSON(text []byte) error {
+	var s state
+	if err := json.Unmarshal(text, &s); err != nil {
+		return unusable("the recorded state cannot be read: %w", err)
+	}
+	if s.Version != version {
+		return unusable("the recorded state has version %d; this Sluice knows %d", s.Version, version)
+	}
+	var err error
+	if s.Settings, err = s.Settings.complete(); err != nil {
+		return err
+	}
+	if len(s.Questions) != len(s.Settings.Questions) {
+		return unusable("the recorded state has %d questions and the state of %d", len(s.Settings.Questions), len(s.Questions))
+	}
+	for i := range s.Questions {
+		if err := s.Questions[i].valid(); err != nil {
+			return err
+		}
+	}
+	a.s = s
+	return nil
+}
+
+// Look takes in a read and says what follows; Report says why. A read that is not newer than the last one adds nothing. After an abort
+// nothing changes any more.
+func (a *Analysis) Look(r Read) Decision {
+	s := &a.s
+	if s.Ended {
+		return Abort
+	}
+	s.Down = r.Down
+	if !r.Down && r.At.After(s.At) {
+		s.take(r)
+	}
+	d := s.decide()
+	s.Ended = d == Abort
+	return d
+}
+
+// take plays a round with what is new.
+func (s *state) take(r Read) {
+	if !s.At.IsZero() && r.At.Sub(s.At) >= s.Settings.Gap {
+		s.forget()
+	}
+	s.At, s.Alone = r.At, r.Alone
+	candidate, live := s.Candidate.read(r.Candidate), metric.Counters{}
+	if r.Alone {
+		s.Live.forget()
+	} else {
+		live = s.Live.read(r.Live)
+	}
+	if candidate.Requests > 0 {
+		s.DataAt = r.At
+	}
+	for i := range s.Questions {
+		b := pair(s.Settings.Questions[i].Bad, candidate, live)
+		s.Questions[i].look(b, s.Settings.Questions[i].Max, s.Settings.Effect, r.Alone)
+	}
+}
+
+// forget leaves out what is counted until the next read.
+func (s *state) forget() {
+	s.Candidate.forget()
+	s.Live.forget()
+	for i := range s.Questions {
+		s.Questions[i].Comparison.Open = block{}
+	}
+}
+
+func pair(bad Counted, candidate, live metric.Counters) block {
+	b := block{N: float64(candidate.Requests), X: float64(candidate.Failed), LN: float64(live.Requests), LX: float64(live.Failed)}
+	if bad == Slow {
+		b.X, b.LX = float64(candidate.Slow), float64(live.Slow)
+	}
+	return b
+}
+
+// look plays the round of all tests. What is bet depends on earlier reads only.
+func (q *question) look(b block, most, effect float64, alone bool) {
+	if most > 0 {
+		q.Limit.look(b, most, effect)
+	}
+	if alone {
+		q.Comparison.Open = block{}
+		if q.History.Requests >= enoughHistory {
+			q.Baseline.look(b, q.baseline(effect), effect)
+		}
+		return
+	}
+	q.Comparison.look(b, &q.History, effect)
+}
+
+// baseline is the limit that takes the place of the live slot once the candidate is alone: further from what live was than chance and the
+// smallest effect reach, because nobody knows what live would be now.
+func (q *question) baseline(effect float64) float64 { return min(q.History.high(3)+effect, 0.95) }

@@ -1,0 +1,32 @@
+package analysis
+
+import "math"
+
+// limit tests a rate against a fixed one. It bets on the share of bad requests in each read, not on each request, so that requests that
+// fail together do no harm: all that it takes for granted is that the share expected next is within the limit as long as the version is.
+type limit struct {
+	// Over bets that the candidate's rate is above the limit, Under that it is below, and Live that the live slot's is above.
+	Over  wealth `json:"over"`
+	Under wealth `json:"under"`
+	Live  wealth `json:"live"`
+}
+
+// look takes in what both slots did since the last read, against the limit of now.
+func (l *limit) look(b block, most, effect float64) {
+	if b.N > 0 {
+		above(&l.Over, b.X/b.N, most, effect)
+		l.Under.bet(2, func(k int) float64 { return share(b.X/b.N, most, most*[...]float64{0.5, 0.1}[k]) })
+	}
+	if b.LN > 0 {
+		above(&l.Live, b.LX/b.LN, most, effect)
+	}
+}
+
+func above(w *wealth, y, most, effect float64) {
+	w.bet(bets, func(k int) float64 { return share(y, most, worse(most, effect, k)) })
+}
+
+// share is the logarithm of 1 + λ(y - most), with the λ that suits a rate of p.
+func share(y, most, p float64) float64 {
+	return math.Log(1 + (p-most)/(most*(1-most))*(y-most))
+}

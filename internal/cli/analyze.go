@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-dev/sluice/internal/analysis"
+	"github.com/sluice-dev/sluice/internal/fault"
+)
+
+// analysisDocument is the result of `sluice analyze`.
+type analysisDocument struct {
+	document
+	File string `json:"file"`
+	// Reads is the number of moments at which counters were read, until the abort if there was one.
+	Reads    int                `json:"reads"`
+	From     time.Time          `json:"from"`
+	Settings analyzedSettings   `json:"settings"`
+	Changes  []decisionDocument `json:"changes"`
+	Report   analysis.Report    `json:"report"`
+}
+
+type analyzedSettings struct {
+	ErrorsMax    float64 `json:"errorsMax,omitempty"`
+	SlowMax      float64 `json:"slowMax,omitempty"`
+	FalseAbort   float64 `json:"falseAbort"`
+	Effect       float64 `json:"effect"`
+	FalseAdvance float64 `json:"falseAdvance"`
+}
+
+// decisionDocument is a moment at which the decision or its word became another.
+type decisionDocument struct {
+	At       time.Time         `json:"at"`
+	Decision analysis.Decision `json:"decision"`
+	Verdict  analysis.Verdict  `json:"verdict,omitempty"`
+	Sentence string            `json:"sentence"`
+}
+
+// mostChanges is how many changes of the decision are listed; the report is of the end in any case.
+const mostChanges = 100
+
+// share is a flag that is a part of all: 1%, 0.01.
+type share float64
+
+// String is the flag's value; empty for none.
+func (s *share) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*s)*100, 'g', 6, 64) + "%"
+}
+
+// Set takes 1% and 0.01 alike.
+func (s *share) Set(text string) error {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if percent {
+		v /= 100
+	}
+	if err != nil || math.IsNaN(v) || v <= 0 || v >= 1 {
+		return errors.New("must be a share above 0 and below 1, for example 1% or 0.01")
+	}
+	*s = share(v)
+	return nil
+}
+
+// Type names the value in the help.
+func (s *share) Type() string { return "share" }
+
+func newAnalyze(inv *invocation) *cobra.Command {
+	file := ""
+	settings := analyzeFlags{falseAbort: 0.001, effect: 0.01, falseAdvance: 0.05}
+	cmd := &cobra.Command{
+		Use: "analyze --replay FILE", Short: "Decide again over recorded counters", GroupID: groupLook, Args: noArgs,
+		Long: describe(`Let the analysis decide over recorded counters, to try its settings on your own history. Nothing is asked and nothing changed.
+
+FILE is CSV whose first line names the columns, or one JSON object in each line, sorted by time; - is the standard input:
+
+  time,slot,requests,failed,slow
+  2026-01-31T12:00:00Z,live,100000,480,900
+  2026-01-31T12:00:00Z,candidate,0,0,0
+  2026-01-31T12:00:01Z,live,100160,481,901
+
+time is RFC 3339, or seconds since 1970. slot is live or candidate; a slot that is not there at a moment had no series then. requests,
+failed and slow are counters that only grow, as a source gives them; they may start again. The column slow may be left out; --slow-max
+asks about it.
+
+A line tells each change of the decision. A candidate that would be aborted ends with exit code 3.`, 0, 1, 2, 3),
+		Example: `  sluice analyze --replay counters.csv
+  sluice analyze --replay counters.jsonl --errors-max 1% --false-abort 0.1% -o json`,
+		RunE: inv.enter(func(*cobra.Command, []string) error {
+			if file == "" {
+				return fault.New(fault.Usage, "", "there is nothing to analyze").WithHint("name recorded counters with --replay FILE")
+			}
+			return inv.analyze(file, settings)
+		}),
+	}
+	cmd.Flags().StringVar(&file, "replay", "", "`file` with recorded counters; - for the standard input")
+	for _, f := range []struct {
+		to          *share
+		name, usage string
+	}{
+		{&settings.errorsMax, "errors-max", "`share` of failed requests that is allowed in any case (default: no limit)"},
+		{&settings.slowMax, "slow-max", "`share` of slow requests that is allowed in any case (default: they are not asked about)"},
+		{&settings.falseAbort, "false-abort", "`chance` that a candidate which is no worse is aborted"},
+		{&settings.effect, "effect", "smallest `difference` of the shares that is worth acting on"},
+		{&settings.falseAdvance, "false-advance", "`chance` that a candidate which is worse by that goes on before its time"},
+	} {
+		cmd.Flags().Var(f.to, f.name, f.usage)
+	}
+	return cmd
+}
+
+type analyzeFlags struct{ errorsMax, slowMax, falseAbort, effect, falseAdvance share }
+
+// begin makes the analysis; slow requests are asked about where there is a limit.
+func (f analyzeFlags) begin() (*analysis.Analysis, error) {
+	ask := []analysis.Question{{Name: "errors", Bad: analysis.Failed, Max: float64(f.errorsMax)}}
+	if f.slowMax > 0 {
+		ask = append(ask, analysis.Question{Name: "slowness", Bad: analysis.Slow, Max: float64(f.slowMax)})
+	}
+	return analysis.New(analysis.Settings{Questions: ask,
+		FalseAbort: float64(f.falseAbort), Effect: float64(f.effect), FalseAdvance: float64(f.falseAdvance)})
+}
+
+func (inv *invocation) analyze(path string, flags analyzeFlags) error {
+	in := inv.Stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return fault.New(fault.Usage, "replay", "%w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	doc := analysisDocument{document: head("Analysis"), File: path, Changes: []decisionDocument{}, Settings: analyzedSettings{
+		ErrorsMax: float64(flags.errorsMax), SlowMax: float64(flags.slowMax),
+		FalseAbort: float64(flags.falseAbort), Effect: float64(flags.effect), FalseAdvance: float64(flags.falseAdvance)}}
+	a, err := flags.begin()
+	if err != nil {
+		return err
+	}
+	if err := replay(in, func(r analysis.Read) { doc.look(a, r) }); err != nil {
+		return fault.New(fault.Usage, "replay "+path, "%w", err).WithHint("`sluice analyze --help` shows the format")
+	}
+	doc.Report = a.Report()
+	if err := inv.emit(doc, doc.text); err != nil || doc.Report.Decision != analysis.Abort {
+		return err
+	}
+	return &reportedError{fault.New(fault.Refused, "analyze", "the candidate would have been aborted, see above")}
+}
+
+// look takes in a read, and notes what it changes.
+func (d *analysisDocument) look(a *analysis.Analysis, r analysis.Read) {
+	if d.Reads == 0 {
+		d.From = r.At
+	}
+	if last := len(d.Changes) - 1; last >= 0 && d.Changes[last].Decision == analysis.Abort {
+		return
+	}
+	d.Reads++
+	a.Look(r)
+	report := a.Report()
+	last := len(d.Changes) - 1
+	if last >= 0 && (d.Changes[last].Verdict == report.Verdict && d.Changes[last].Decision == report.Decision || last >= mostChanges && report.Decision != analysis.Abort) {
+		return
+	}
+	d.Changes = append(d.Changes, decisionDocument{report.At, report.Decision, report.Verdict, report.Sentence})
+}
+
+func (d analysisDocument) text(w io.Writer) {
+	for _, c := range d.Changes {
+		fmt.Fprintf(w, "%9s  %-8s %-15s %s\n", c.At.Sub(d.From).Round(time.Millisecond), c.Decision, c.Verdict, c.Sentence)
+	}
+	fmt.Fprintf(w, "\nafter %s:\n", amount(d.Reads, "read"))
+	for _, a := range d.Report.Answers {
+		fmt.Fprintf(w, "  %s: %s\n    candidate %s, live %s (95 %% at every look); evidence %.3g of %.3g\n",
+			a.Question, a.Sentence, between(a.Candidate), between(a.Live), a.Evidence, a.Needed)
+	}
+}
+
+// between shows the interval of a rate.
+func between(r analysis.Rate) string {
+	return fmt.Sprintf("%.3g %% to %.3g %%", r.Low*100, r.High*100)
+}
