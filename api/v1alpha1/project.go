@@ -75,6 +75,8 @@ type Environment struct {
 	Strategy Strategy `json:"strategy"`
 	// Gates asked of the new version before users see it, and at every step.
 	Gates []Gate `json:"gates,omitempty"`
+	// Analysis judges the requests of the new version against those of the live one, at every step. Default: only gates are asked.
+	Analysis *Analysis `json:"analysis,omitempty"`
 	// Timeout is how long the deployment may take until its pods are ready. Default 5m.
 	Timeout Duration `json:"timeout,omitempty"`
 	// Verify says what a release must prove before it may come here, in place of what the project says.

@@ -52,9 +52,11 @@ type Rollout struct {
 	Cause    string   `json:"cause,omitempty"`
 	Evidence []string `json:"evidence,omitempty"`
 
-	Results  []GateResult `json:"results,omitempty"`
-	Requests []Request    `json:"requests,omitempty"`
-	History  []Event      `json:"history,omitempty"`
+	// Judgement is what the analysis has found, written now and then.
+	Judgement *Judgement   `json:"judgement,omitempty"`
+	Results   []GateResult `json:"results,omitempty"`
+	Requests  []Request    `json:"requests,omitempty"`
+	History   []Event      `json:"history,omitempty"`
 	// Announced is the highest sequence number of the history that was announced.
 	Announced int `json:"announced"`
 	// Holder and Generation are those of the lease under which the record was last written.
@@ -72,6 +74,7 @@ type Plan struct {
 	Header   Header       `json:"header,omitzero"`
 	Steps    []Step       `json:"steps"`
 	Gates    []Gate       `json:"gates,omitempty"`
+	Analysis *Analysis    `json:"analysis,omitempty"`
 	KeepOld  Duration     `json:"keepOld,omitempty"`
 	Timeout  Duration     `json:"timeout"`
 	Entry    string       `json:"entry,omitempty"`

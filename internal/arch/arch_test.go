@@ -119,7 +119,7 @@ func layerOf(folder string) layer {
 	switch parts[1] {
 	case "fault":
 		return fault
-	case "ci", "config", "doctor", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport", "rbac":
+	case "ci", "config", "doctor", "guard", "rollout", "promotion", "plan", "analysis", "release", "provenance", "seal", "testreport", "rbac":
 		return core
 	case "build", "registry", "variables", "deploy", "traffic", "metric", "gate", "notify", "store", "sbom", "sign", "scan", "check", "identity", "cluster":
 		switch {
