@@ -33,6 +33,8 @@ type Rollout struct {
 	CreatedAt  time.Time `json:"createdAt"`
 	PhaseSince time.Time `json:"phaseSince"`
 	StepSince  time.Time `json:"stepSince,omitzero"`
+	// DrivenSince is when the run began that drives it.
+	DrivenSince time.Time `json:"drivenSince,omitzero"`
 	// UnreadySince is when the candidate was last seen not ready without a gap; zero while it is ready.
 	UnreadySince time.Time `json:"unreadySince,omitzero"`
 	// Acts counts the acts begun by this rollout; it grows before each act, so that every act follows a successful write.
@@ -51,6 +53,8 @@ type Rollout struct {
 	// Cause says in one sentence why the rollout was cancelled, rolled back or failed; Evidence is what was seen, and Next what to do.
 	Cause    string   `json:"cause,omitempty"`
 	Evidence []string `json:"evidence,omitempty"`
+	// Testimony is what was to be seen of the candidate before it was taken away: how its values differ, what its pods said last.
+	Testimony []string `json:"testimony,omitempty"`
 
 	// Judgement is what the analysis has found, written now and then.
 	Judgement *Judgement   `json:"judgement,omitempty"`

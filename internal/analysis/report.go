@@ -27,6 +27,8 @@ const (
 	Infrastructure Verdict = "infrastructure"
 	Superseded     Verdict = "superseded"
 	Aborted        Verdict = "aborted"
+	// Invalid is given where an analysis cannot be made as it is configured.
+	Invalid Verdict = "invalid"
 )
 
 // Test is what a candidate is held against.

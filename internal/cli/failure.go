@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -132,9 +133,10 @@ func nextSteps(doc errorDocument) []string {
 	return append(steps, "correct the cause, build again and deploy the new release; "+tell)
 }
 
-// evidence lists what was seen: the record's own evidence, then the gates that did not pass on the way forward.
+// evidence lists what was seen: the record's own evidence, what was to be seen of the candidate, then the gates that did not pass on the way
+// forward.
 func evidence(r v1alpha1.Rollout) []string {
-	lines := append([]string(nil), r.Evidence...)
+	lines := slices.Concat(r.Evidence, r.Testimony)
 	for _, g := range r.Results {
 		if g.Verdict == v1alpha1.Passed || g.Step < 0 || contains(append(lines, r.Cause), g.Evidence) {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -104,8 +105,16 @@ func tell(w io.Writer, r v1alpha1.Rollout) {
 	if r.Cause != "" {
 		fmt.Fprintf(w, "cause: %s\n", indentRest(r.Cause))
 	}
-	for _, line := range r.Evidence {
+	for _, line := range slices.Concat(r.Evidence, r.Testimony) {
 		fmt.Fprintf(w, "  %s\n", indentRest(line))
+	}
+	if j := r.Judgement; j != nil {
+		fmt.Fprintf(w, "%s  step %d analysis: %s\n", j.At.UTC().Format(time.RFC3339), j.Step+1, told(*j))
+		if len(r.Evidence) == 0 {
+			for _, line := range j.Evidence {
+				fmt.Fprintf(w, "  %s\n", indentRest(line))
+			}
+		}
 	}
 	for _, request := range r.Requests {
 		fmt.Fprintf(w, "%s  %s requested by %s %s\n", request.At.UTC().Format(time.RFC3339), request.Kind, request.By, request.Reason)

@@ -70,7 +70,7 @@ func (l *lines) Event(r v1alpha1.Rollout, e v1alpha1.Event) {
 	l.print(subjectOf(r) + " " + stage(r) + ": " + e.Message)
 }
 
-// Observed prints what changed since the last look: ready pods, facts and the gates' answers.
+// Observed prints what changed since the last look: ready pods, facts, what the analysis says and the gates' answers.
 func (l *lines) Observed(r v1alpha1.Rollout, o rollout.Observation, _ rollout.Decision) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,6 +85,9 @@ func (l *lines) Observed(r v1alpha1.Rollout, o rollout.Observation, _ rollout.De
 		for _, fact := range s.Facts {
 			l.changed(prefix+"slot "+string(slot)+": "+fact.Pod+"/"+fact.Container+"/"+fact.Reason, fact.Reason, fact.String())
 		}
+	}
+	if j := o.Judgement; j != nil && (j.Verdict != "" || r.Phase == v1alpha1.Analyzing) {
+		l.changed(prefix+"analysis", fmt.Sprintf("%d %s %s", j.Step, j.Decision, j.Verdict), "analysis: "+told(*j))
 	}
 	for _, g := range o.Gates {
 		if g.Verdict == v1alpha1.Waiting {

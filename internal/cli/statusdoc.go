@@ -139,6 +139,9 @@ func (e *environmentStatus) record(r v1alpha1.Rollout, lock store.LockState, now
 	if r.Phase.Final() {
 		return
 	}
+	if r.Judgement != nil && r.Phase != v1alpha1.RollingBack {
+		e.Notes = append(e.Notes, fmt.Sprintf("analysis at %s: %s", r.Judgement.At.UTC().Format(time.RFC3339), told(*r.Judgement)))
+	}
 	resume := fmt.Sprintf("sluice resume %s --env %s", r.Service, r.Environment)
 	alive := lock.Holder != "" && !lock.Expired
 	if e.KeptUntil = keptUntil(r); !e.KeptUntil.IsZero() {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/variables"
@@ -147,6 +148,7 @@ func (t *tree) frame() []string {
 	for _, g := range t.seen.Gates {
 		branches = append(branches, t.gate(g))
 	}
+	branches = append(branches, t.judgement()...)
 	if t.message != "" {
 		branches = append(branches, t.style.dim(firstLine(t.message)))
 	}
@@ -216,6 +218,34 @@ func (t *tree) gate(g v1alpha1.GateResult) string {
 		line += "  " + firstLine(g.Evidence)
 	}
 	return line
+}
+
+// told says a judgement in one line.
+func told(j v1alpha1.Judgement) string {
+	if j.Verdict == "" {
+		return j.Sentence
+	}
+	return j.Verdict + ": " + j.Sentence
+}
+
+// judgement is what the analysis says of the candidate.
+func (t *tree) judgement() []string {
+	j := t.seen.Judgement
+	if j == nil || t.rollout.Phase.Final() {
+		return nil
+	}
+	word := j.Verdict
+	switch {
+	case j.Decision == string(analysis.Abort):
+		word = t.style.bad("✗ " + word)
+	case j.Verdict == string(analysis.Good):
+		word = t.style.good("✓ " + word)
+	case word != "":
+		word = t.style.busy("… " + word)
+	default:
+		word = t.style.busy("…")
+	}
+	return []string{"analysis  " + word + "  " + firstLine(j.Sentence)}
 }
 
 func firstLine(s string) string {

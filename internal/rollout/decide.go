@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/deploy"
 )
 
@@ -39,6 +40,8 @@ type Decision struct {
 	Step int
 	// Moved says that the phase or the step changes.
 	Moved bool
+	// Waits says that nothing but evidence lacks, and that the run need not wait for it: the rollout is resumed later.
+	Waits bool
 	// Rest is for how long nothing but time changes what was observed; 0 where that is not known.
 	Rest time.Duration
 	// Message for the history; Cause and Evidence why the rollout is given up.
@@ -146,7 +149,66 @@ func (v *view) gatesPassed() bool {
 
 func (v *view) hold() time.Duration { return v.r.Plan.Steps[v.r.Step].Hold.D() }
 
-func (v *view) holding() bool { return v.now.Sub(v.r.StepSince) < v.hold() }
+// holding says that a step's time is not over. Evidence of no harm may end it early, where that is allowed.
+func (v *view) holding() bool {
+	if v.now.Sub(v.r.StepSince) >= v.hold() {
+		return false
+	}
+	j := v.o.Judgement
+	early := v.r.Plan.Analysis != nil && v.r.Plan.Analysis.Early && j != nil && j.Step == v.r.Step && j.Enough && j.Decision == string(analysis.Advance)
+	return !early
+}
+
+// guardSaysBad is the judgement that the candidate is worse.
+func (v *view) guardSaysBad() bool {
+	return v.o.Judgement != nil && v.o.Judgement.Decision == string(analysis.Abort)
+}
+
+// evidenceLacks says that a step cannot be passed by what its analysis knows: too few requests, a source that is down, a fault that is not
+// the candidate's, or counters that do not reach to the end of the hold yet.
+func (v *view) evidenceLacks() bool {
+	if v.r.Plan.Analysis == nil {
+		return false
+	}
+	j := v.o.Judgement
+	if j == nil || j.Step != v.r.Step || !j.Enough {
+		return true
+	}
+	switch analysis.Verdict(j.Verdict) {
+	case analysis.SourceDown, analysis.NoData, analysis.Infrastructure:
+		return true
+	}
+	weight := v.o.Traffic.Split.Weights[v.r.Candidate]
+	covered := v.r.StepSince.Add(v.hold() - lookPeriod)
+	return weight > 0 && v.holdOver() && j.Until.Before(covered)
+}
+
+func (v *view) holdOver() bool { return v.now.Sub(v.r.StepSince) >= v.hold() }
+
+// evidenceOverdue says that the time is over in which this run may wait for evidence.
+func (v *view) evidenceOverdue() bool {
+	since := v.r.StepSince
+	if v.r.DrivenSince.After(since) {
+		since = v.r.DrivenSince
+	}
+	return v.evidenceLacks() && v.now.Sub(since) >= v.hold()+v.timeout()
+}
+
+// onNoEvidence is what the plan says to do then.
+func (v *view) onNoEvidence() v1alpha1.Outcome {
+	spec, j := v.r.Plan.Analysis, v.o.Judgement
+	if j != nil && j.Verdict == string(analysis.SourceDown) {
+		return spec.OnSourceDown
+	}
+	return spec.OnNoData
+}
+
+func (v *view) judged() string {
+	if v.o.Judgement == nil {
+		return "nothing has been counted yet"
+	}
+	return v.o.Judgement.Sentence
+}
 
 // gatesOverdue ends a step whose gates never answer: no evidence is not success.
 func (v *view) gatesOverdue() bool {
@@ -176,7 +238,10 @@ func (v *view) back() bool {
 }
 
 // guardBad says that the candidate must lose its traffic even where the old slot is weak.
-func (v *view) guardBad() bool { return !v.candidate().IsReady() }
+func (v *view) guardBad() bool {
+	judged := v.r.Judgement != nil && v.r.Judgement.Verdict == string(analysis.Bad)
+	return !v.candidate().IsReady() || judged
+}
 
 func (v *view) oldCanServe() bool {
 	return v.old().IsReady() || (v.guardBad() && v.old().State == deploy.Deployed && v.old().Ready > 0)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/traffic"
 )
@@ -91,6 +92,32 @@ func verdict(v v1alpha1.Verdict) func(*world) {
 
 func exhausted(w *world) { w.r.Attempts, w.r.LastError = 3, "boom" }
 
+// judgedAs is an analysis with what the guard says of the current step.
+func judgedAs(change func(*v1alpha1.Analysis, *v1alpha1.Judgement)) func(*world) {
+	return func(w *world) {
+		spec, j := &v1alpha1.Analysis{OnNoData: v1alpha1.OutcomeWait, OnSourceDown: v1alpha1.OutcomeWait}, judgedGood.judgement(w.r.Step)
+		change(spec, j)
+		w.r.Plan.Analysis, w.o.Judgement = spec, j
+	}
+}
+
+func says(decision analysis.Decision, verdict analysis.Verdict, enough bool) func(*world) {
+	return judgedAs(func(_ *v1alpha1.Analysis, j *v1alpha1.Judgement) {
+		j.Decision, j.Verdict, j.Enough, j.Sentence = string(decision), string(verdict), enough, string(verdict)
+	})
+}
+
+func onNothing(verdict analysis.Verdict, onNoData, onSourceDown v1alpha1.Outcome) func(*world) {
+	return judgedAs(func(spec *v1alpha1.Analysis, j *v1alpha1.Judgement) {
+		spec.OnNoData, spec.OnSourceDown = onNoData, onSourceDown
+		j.Decision, j.Verdict, j.Enough = string(analysis.More), string(verdict), false
+	})
+}
+
+func resumedAt(after time.Duration) func(*world) {
+	return func(w *world) { w.r.DrivenSince = start().Add(after) }
+}
+
 type transition struct {
 	name string
 	row  string
@@ -153,6 +180,28 @@ func transitions() []transition {
 		{"analyzing: foreign split", "28a", slots(v1alpha1.Analyzing, 1).with(func(w *world) { w.o.Traffic.Split = v1alpha1.Only(green) }), 0, NoAct, v1alpha1.Shifting, 1},
 		{"analyzing: abort", "20", slots(v1alpha1.Analyzing, 1).with(request(v1alpha1.RequestAbort)), 0, NoAct, v1alpha1.RollingBack, 1},
 		{"analyzing: supersede", "20", slots(v1alpha1.Analyzing, 1).with(request(v1alpha1.RequestSupersede)), 0, NoAct, v1alpha1.RollingBack, 1},
+
+		{"deploying: the guard", "20a", slots(v1alpha1.Deploying, 0).with(says(analysis.Abort, analysis.Invalid, false)), 0, NoAct, v1alpha1.RollingBack, 0},
+		{"shifting: the guard", "20a", slots(v1alpha1.Shifting, 1).with(says(analysis.Abort, analysis.Bad, true)), 0, NoAct, v1alpha1.RollingBack, 1},
+		{"analyzing: the guard", "20a", slots(v1alpha1.Analyzing, 1).with(says(analysis.Abort, analysis.Bad, true)), 0, NoAct, v1alpha1.RollingBack, 1},
+		{"settling: the guard", "20a", slots(v1alpha1.Settling, 2).with(says(analysis.Abort, analysis.Bad, true)), 0, NoAct, v1alpha1.RollingBack, 2},
+		{"settling: the guard, after the old slot is gone", "19", slots(v1alpha1.Settling, 2).with(says(analysis.Abort, analysis.Bad, true)).with(func(w *world) { w.slot(blue, func(s *deploy.Slot) { s.State = deploy.Retired }) }), 0, NoAct, v1alpha1.Succeeded, 2},
+		{"analyzing: evidence of no harm, before the hold is over", "14", slots(v1alpha1.Analyzing, 1).with(says(analysis.Advance, analysis.Good, true)), 9 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: the same, where that may end it", "15", slots(v1alpha1.Analyzing, 1).with(judgedAs(func(spec *v1alpha1.Analysis, _ *v1alpha1.Judgement) { spec.Early = true })), 2 * time.Second, NoAct, v1alpha1.Shifting, 2},
+		{"analyzing: more evidence is needed, where it may end early", "14", slots(v1alpha1.Analyzing, 1).with(judgedAs(func(spec *v1alpha1.Analysis, j *v1alpha1.Judgement) {
+			spec.Early, j.Decision, j.Verdict = true, string(analysis.More), ""
+		})), 2 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: enough at the end of the hold", "15", slots(v1alpha1.Analyzing, 1).with(says(analysis.More, "", true)), 10 * time.Second, NoAct, v1alpha1.Shifting, 2},
+		{"analyzing: too few requests at the end of the hold", "14", slots(v1alpha1.Analyzing, 1).with(says(analysis.More, "", false)), 10 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: a source is down at the end of the hold", "14", slots(v1alpha1.Analyzing, 1).with(says(analysis.More, analysis.SourceDown, true)), 10 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: live breaks the limit too", "14", slots(v1alpha1.Analyzing, 1).with(says(analysis.More, analysis.Infrastructure, true)), 10 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: counters of before the end of the hold", "14", slots(v1alpha1.Analyzing, 1).with(judgedAs(func(_ *v1alpha1.Analysis, j *v1alpha1.Judgement) { j.Until = start().Add(5 * time.Second) })), 10 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: an answer about the step before", "14", slots(v1alpha1.Analyzing, 1).with(judgedAs(func(_ *v1alpha1.Analysis, j *v1alpha1.Judgement) { j.Step = 0 })), 10 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: nothing for too long", "14a", slots(v1alpha1.Analyzing, 1).with(onNothing(analysis.NoData, v1alpha1.OutcomeWait, v1alpha1.OutcomeRollBack)), 70 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: the same, in a run that has just begun", "14", slots(v1alpha1.Analyzing, 1).with(onNothing(analysis.NoData, v1alpha1.OutcomeWait, v1alpha1.OutcomeRollBack)).with(resumedAt(time.Minute)), 70 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: nothing for too long, and back then", "12a", slots(v1alpha1.Analyzing, 1).with(onNothing(analysis.NoData, v1alpha1.OutcomeRollBack, v1alpha1.OutcomeWait)), 70 * time.Second, NoAct, v1alpha1.RollingBack, 1},
+		{"analyzing: the source is down for too long", "14a", slots(v1alpha1.Analyzing, 1).with(onNothing(analysis.SourceDown, v1alpha1.OutcomeRollBack, v1alpha1.OutcomeWait)), 70 * time.Second, NoAct, v1alpha1.Analyzing, 1},
+		{"analyzing: the source is down for too long, and back then", "12a", slots(v1alpha1.Analyzing, 1).with(onNothing(analysis.SourceDown, v1alpha1.OutcomeWait, v1alpha1.OutcomeRollBack)), 70 * time.Second, NoAct, v1alpha1.RollingBack, 1},
 
 		{"settling: keep old", "17", slots(v1alpha1.Settling, 2), 59 * time.Second, NoAct, v1alpha1.Settling, 2},
 		{"settling: cannot retire", "17", slots(v1alpha1.Settling, 2).with(exhausted), time.Minute, NoAct, v1alpha1.Settling, 2},

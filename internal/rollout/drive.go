@@ -170,7 +170,9 @@ func stopping(ctx context.Context) error {
 
 // loop ticks the oldest unfinished rollout until the wanted one needs no driver any more.
 func (m *Machine) loop(ctx context.Context, key store.Key, number int, lease store.Lease, o DriveOptions) (v1alpha1.Rollout, error) {
-	outage := outage{changes: m.changes(ctx, key)}
+	out, stop := m.lookOut(ctx, key, number)
+	defer stop()
+	outage := outage{watched: out.watched, wake: out.wake}
 	for {
 		if err := stopping(ctx); err != nil {
 			record, getErr := m.o.Store.Get(ctx, key, number)
@@ -187,9 +189,23 @@ func (m *Machine) loop(ctx context.Context, key store.Key, number int, lease sto
 		if outage.since.IsZero() && r.Number == number && finished(r, o) {
 			return r, nil
 		}
+		if d.Waits && r.Number == number {
+			return r, fault.New(fault.Waiting, "rollout of "+r.Release.Version+" to "+r.Environment, "%s", d.Message).
+				WithHint("traffic stays at %s, and nobody looks at it meanwhile", planned(r))
+		}
 		if err := m.rest(callerOf(ctx), rest, outage); err != nil && stopping(ctx) == nil {
 			return r, err
 		}
+	}
+}
+
+// lookOut lets the guard go on looking while a tick waits, and passes on what the cluster tells of changes, until the returned function is called.
+func (m *Machine) lookOut(ctx context.Context, key store.Key, number int) (*lookout, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	out := m.lookouts.begin(ctx, key, number, m.o.Guard, m.changes(ctx, key))
+	return out, func() {
+		cancel()
+		m.lookouts.end(key, number)
 	}
 }
 
@@ -207,13 +223,13 @@ func (m *Machine) rest(ctx context.Context, d time.Duration, o outage) error {
 	if d > 0 {
 		d = max(d, m.o.Interval)
 	}
-	if o.changes == nil || !o.since.IsZero() || d <= calm {
+	if o.wake == nil || !o.since.IsZero() || d <= calm {
 		return m.o.Sleep(ctx, d, nil)
 	}
 	if err := m.o.Sleep(ctx, calm, nil); err != nil {
 		return err
 	}
-	return m.o.Sleep(ctx, d-calm, o.changes)
+	return m.o.Sleep(ctx, d-calm, o.wake)
 }
 
 // tick moves an older unfinished rollout first: it has been asked to make room.
@@ -256,15 +272,16 @@ func lastSeq(r v1alpha1.Rollout) int {
 type outage struct {
 	since time.Time
 	wait  time.Duration
-	// changes tells of what happens in the cluster; nil where nobody does.
-	changes <-chan struct{}
+	// watched says that somebody tells of what happens in the cluster, wake ends a rest early.
+	watched bool
+	wake    <-chan struct{}
 }
 
 func (o *outage) rest(now time.Time, r v1alpha1.Rollout, d Decision, err error) (time.Duration, error) {
 	switch {
 	case err == nil:
 		o.since, o.wait = time.Time{}, 0
-		return pause(r, d, o.changes != nil), nil
+		return pause(r, d, o.watched), nil
 	case fault.Is(err, fault.Conflict):
 		// Somebody else wrote the record, for example a request: read it again.
 		return busyTick, nil

@@ -74,7 +74,7 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 		}
 		return nil
 	}
-	o := outage{changes: changes}
+	o := outage{watched: true, wake: changes}
 	away := fault.New(fault.Unreachable, "look", "away")
 	d, err := o.rest(w.now, v1alpha1.Rollout{}, Decision{}, away)
 	if err != nil {

@@ -35,6 +35,16 @@ func requestRows() []row {
 	}}
 }
 
+// guardRows come before all others of their phases: what is known to be bad loses its traffic, whatever else is under way.
+func guardRows() []row {
+	return []row{{
+		Row: Row{"20a", phases(v1alpha1.Deploying, v1alpha1.Shifting, v1alpha1.Analyzing, v1alpha1.Settling),
+			"the guard says that the candidate is bad; in Settling only while the old slot is kept", "–", "RollingBack"},
+		when: func(v *view) bool { return v.guardSaysBad() && (v.r.Phase != v1alpha1.Settling || !v.oldGone()) },
+		then: func(v *view, d *Decision) { giveUp(d, v.o.Judgement.Sentence, v.o.Judgement.Evidence) },
+	}}
+}
+
 func driftRows() []row {
 	return []row{{
 		Row: Row{"28", phases(v1alpha1.Shifting, v1alpha1.Analyzing, v1alpha1.Settling),
@@ -221,14 +231,26 @@ func analyzingRows() []row {
 			giveUp(d, cause, evidence)
 		},
 	}, {
-		Row:  Row{"14", analyzing, "gates waiting (no data is waiting), or hold not over", "– (retry)", "Analyzing(i)"},
-		when: func(v *view) bool { return !v.gatesPassed() || v.holding() },
+		Row:  Row{"12a", analyzing, "no evidence before the deadline, and the plan says to roll back then", "–", "RollingBack"},
+		when: func(v *view) bool { return v.evidenceOverdue() && v.onNoEvidence() == v1alpha1.OutcomeRollBack },
+		then: func(v *view, d *Decision) {
+			giveUp(d, fmt.Sprintf("no evidence within %s: %s", v.hold()+v.timeout(), v.judged()), evidenceOf(v))
+		},
+	}, {
+		Row:  Row{"14a", analyzing, "no evidence before the deadline", "– (the run ends, resumable)", "Analyzing(i)"},
+		when: func(v *view) bool { return v.evidenceOverdue() },
+		then: func(v *view, d *Decision) { d.Waits, d.Message = true, "waiting for evidence: "+v.judged() },
+	}, {
+		Row:  Row{"14", analyzing, "gates waiting, evidence lacking (no data is waiting), or hold not over", "– (retry)", "Analyzing(i)"},
+		when: func(v *view) bool { return !v.gatesPassed() || v.holding() || v.evidenceLacks() },
 		then: func(v *view, d *Decision) {
 			if g, ok := v.gate(v1alpha1.Waiting); ok {
 				d.Message = fmt.Sprintf("gate %q is waiting: %s", g.Gate, g.Evidence)
-			} else if v.gatesPassed() {
+			} else if v.gatesPassed() && !v.holdOver() {
 				d.Message = fmt.Sprintf("holding %s for %s", v.planned(), v.hold())
 				d.Rest = v.hold() - v.now.Sub(v.r.StepSince)
+			} else if v.gatesPassed() {
+				d.Message = "waiting for evidence"
 			}
 		},
 	}, {
@@ -243,6 +265,13 @@ func analyzingRows() []row {
 			d.Message = fmt.Sprintf("step %d passed", v.r.Step+1)
 		},
 	}}
+}
+
+func evidenceOf(v *view) []string {
+	if v.o.Judgement == nil {
+		return nil
+	}
+	return v.o.Judgement.Evidence
 }
 
 func settlingRows() []row {

@@ -25,6 +25,8 @@ type Options struct {
 	Routers  map[v1alpha1.Router]traffic.Router
 	Gates    gate.Factory
 	Releases Releases
+	// Guard judges the requests of plans with an analysis; nil where there is none.
+	Guard Guard
 	// Entry asks the entry gates of a pending rollout; nil asks none.
 	Entry func(ctx context.Context, r v1alpha1.Rollout) (v1alpha1.GateResult, error)
 	// Announce tells people of one event, at least once for each; an error makes it come again.
@@ -41,7 +43,8 @@ type Options struct {
 
 // Machine moves rollouts. Step is one tick; Run and Resume loop over it.
 type Machine struct {
-	o Options
+	o        Options
+	lookouts lookouts
 }
 
 // New fills in the defaults.
@@ -78,11 +81,15 @@ func (m *Machine) Step(ctx context.Context, key store.Key, number int, lease sto
 		return record.Rollout, Decision{}, fault.New(fault.Locked, "rollout", "another run (%s) has taken over", record.Rollout.Holder)
 	}
 	before := record.Rollout
-	next, observation, decision, err := m.decide(ctx, before)
+	if lease.Generation() > before.Generation {
+		// Another run drives from here: what a run waits for begins with it.
+		record.Rollout.DrivenSince = m.o.Now()
+	}
+	next, observation, decision, err := m.decide(ctx, record.Rollout)
 	if err != nil {
 		return before, Decision{}, err
 	}
-	record.Rollout = next
+	record.Rollout = m.testify(ctx, next, decision)
 	record.Rollout.Generation = lease.Generation()
 	if changed(before, record.Rollout) {
 		if record, err = m.o.Store.Update(ctx, record); err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/traffic"
 )
@@ -36,6 +37,26 @@ type chance struct {
 	verdict  v1alpha1.Verdict
 	deadline bool
 	fatal    bool
+	judged   judged
+}
+
+// judged is what the guard says.
+type judged int
+
+const (
+	judgedGood judged = iota
+	judgedBad
+	judgedNothing
+)
+
+func (j judged) judgement(step int) *v1alpha1.Judgement {
+	switch j {
+	case judgedBad:
+		return &v1alpha1.Judgement{Step: step, Decision: string(analysis.Abort), Verdict: string(analysis.Bad), Sentence: "worse"}
+	case judgedGood:
+		return &v1alpha1.Judgement{Step: step, Decision: string(analysis.Advance), Verdict: string(analysis.Good), Enough: true, Until: start().Add(time.Hour)}
+	}
+	return &v1alpha1.Judgement{Step: step, Decision: string(analysis.More), Verdict: string(analysis.NoData)}
 }
 
 func (s state) world(c chance) (v1alpha1.Rollout, Observation, time.Time) {
@@ -64,6 +85,10 @@ func (s state) world(c chance) (v1alpha1.Rollout, Observation, time.Time) {
 	w.o.Gates = nil
 	if s.phase == v1alpha1.Analyzing {
 		w.o.Gates = []v1alpha1.GateResult{{Gate: "g", Verdict: c.verdict, Evidence: "scripted"}}
+	}
+	w.r.Plan.Analysis = &v1alpha1.Analysis{}
+	if _, ok := scene(w.r, w.o); ok {
+		w.o.Judgement = c.judged.judgement(s.step)
 	}
 	now := start()
 	if c.deadline {
@@ -108,7 +133,9 @@ func (s state) next(t *testing.T) []state {
 	for _, v := range []v1alpha1.Verdict{v1alpha1.Passed, v1alpha1.Failed, v1alpha1.Waiting} {
 		for _, deadline := range []bool{false, true} {
 			for _, fatal := range []bool{false, true} {
-				out = append(out, s.tick(t, chance{v, deadline, fatal})...)
+				for _, j := range []judged{judgedGood, judgedBad, judgedNothing} {
+					out = append(out, s.tick(t, chance{v, deadline, fatal, j})...)
+				}
 			}
 		}
 	}
@@ -149,6 +176,7 @@ func (s state) tick(t *testing.T, c chance) []state {
 	}
 	n.phase, n.step = d.Next, d.Step
 	s.check(t, d, n)
+	s.checkGuard(t, o, n)
 	if d.Act == NoAct {
 		return []state{n}
 	}
@@ -184,6 +212,21 @@ func (s state) check(t *testing.T, d Decision, n state) {
 		t.Fatalf("rolled back without all traffic on the old slot: %+v", s)
 	case n.phase == v1alpha1.Cancelled && !s.first && (s.candidate.ours && s.candidate.state != deploy.Absent || s.split != -1):
 		t.Fatalf("cancelled, but something is left: %+v", s)
+	}
+}
+
+// checkGuard holds that what is known to be bad is taken back at once, and that nothing goes forward without evidence.
+func (s state) checkGuard(t *testing.T, o Observation, n state) {
+	j := o.Judgement
+	if j == nil {
+		return
+	}
+	if j.Decision == string(analysis.Abort) && n.phase != v1alpha1.RollingBack {
+		t.Fatalf("a bad candidate is kept: %+v → %+v", s, n)
+	}
+	forward := n.phase == v1alpha1.Settling || n.step > s.step
+	if s.phase == v1alpha1.Analyzing && forward && !j.Enough {
+		t.Fatalf("forward without evidence: %+v → %+v", s, n)
 	}
 }
 

@@ -17,6 +17,8 @@ type Observation struct {
 	Traffic traffic.State
 	// Gates are the answers at the current step, in the order of the plan.
 	Gates []v1alpha1.GateResult
+	// Judgement is what the guard says; nil where nothing is judged.
+	Judgement *v1alpha1.Judgement
 	// Entry is the answer of the entry gates; Pending only.
 	Entry v1alpha1.GateResult
 	// Older is the unfinished rollout that this one waits for; Newer says that a newer one waits.
@@ -56,7 +58,11 @@ func (m *Machine) inPhase(ctx context.Context, r v1alpha1.Rollout, o Observation
 			return o, err
 		}
 	}
-	o.Gates = m.ask(ctx, r, o)
+	// What the guard is shown comes first, and what it says last: gates take their time.
+	o.Judgement = m.judge(ctx, r, o)
+	if o.Gates = m.ask(ctx, r, o); len(o.Gates) > 0 {
+		o.Judgement = m.judge(ctx, r, o)
+	}
 	return o, nil
 }
 
@@ -112,6 +118,11 @@ func (m *Machine) ask(ctx context.Context, r v1alpha1.Rollout, o Observation) []
 	}
 	if r.Plan.Slots && o.Traffic.Split.Header == r.Candidate {
 		subject.Header = r.Plan.Header.OrDefault()
+	}
+	if r.Phase == v1alpha1.Analyzing {
+		var cancel context.CancelFunc
+		ctx, cancel = m.untilBad(ctx, r)
+		defer cancel()
 	}
 	results := make([]v1alpha1.GateResult, 0, len(specs))
 	for _, spec := range specs {
@@ -197,7 +208,18 @@ func track(r v1alpha1.Rollout, o Observation, now time.Time) v1alpha1.Rollout {
 		results = upsert(results, result)
 	}
 	r.Results = results
+	if j := o.Judgement; j != nil && worthWriting(r.Judgement, *j) {
+		r.Judgement = j
+	}
 	return r
+}
+
+// checkpoint is how old a written judgement may be: what a driver that dies has counted since then is lost.
+const checkpoint = 10 * time.Second
+
+func worthWriting(known *v1alpha1.Judgement, j v1alpha1.Judgement) bool {
+	return known == nil || known.Decision != j.Decision || known.Verdict != j.Verdict || known.Step != j.Step || known.Enough != j.Enough ||
+		j.At.Sub(known.At) >= checkpoint
 }
 
 func upsert(results []v1alpha1.GateResult, result v1alpha1.GateResult) []v1alpha1.GateResult {

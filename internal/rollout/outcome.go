@@ -38,3 +38,6 @@ func cancelledKind(r v1alpha1.Rollout) fault.Kind {
 	}
 	return fault.Refused
 }
+
+// planned says in words where the traffic of a step goes.
+func planned(r v1alpha1.Rollout) string { return Planned(r, r.Step).String() }

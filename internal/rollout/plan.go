@@ -36,7 +36,7 @@ func Digest(ref v1alpha1.ReleaseRef, environment string, env v1alpha1.Environmen
 // expand turns a strategy into the data that the machine follows.
 func expand(env v1alpha1.Environment, spec v1alpha1.Service) v1alpha1.Plan {
 	plan := v1alpha1.Plan{
-		Gates: env.Gates, Timeout: env.Timeout, Entry: env.Entry, Spec: spec,
+		Gates: env.Gates, Analysis: env.Analysis, Timeout: env.Timeout, Entry: env.Entry, Spec: spec,
 		Strategy: "direct", Router: v1alpha1.RouterNone, Steps: []v1alpha1.Step{{Weight: 100}},
 	}
 	switch s := env.Strategy; {

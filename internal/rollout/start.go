@@ -77,7 +77,8 @@ func (m *Machine) draft(ctx context.Context, s Start, digest string, number int,
 	if verified && s.Back {
 		steps := last.Plan
 		steps.Gates, steps.Entry, steps.Timeout = r.Plan.Gates, r.Plan.Entry, r.Plan.Timeout
-		steps.Spec = r.Plan.Spec
+		// It was verified here before: whoever goes back does not wait for evidence again.
+		steps.Spec, steps.Analysis = r.Plan.Spec, nil
 		r.Plan = oneStep(steps)
 	}
 	o, live, err := m.look(ctx, r, records)

@@ -35,7 +35,7 @@ func Table() []Row {
 }
 
 func table() []row {
-	return slices.Concat(requestRows(), driftRows(), pendingRows(), deployingRows(), shiftingRows(), analyzingRows(), settlingRows(), rollingBackRows())
+	return slices.Concat(requestRows(), guardRows(), driftRows(), pendingRows(), deployingRows(), shiftingRows(), analyzingRows(), settlingRows(), rollingBackRows())
 }
 
 // always matches.

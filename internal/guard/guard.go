@@ -1,0 +1,243 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/metric"
+)
+
+const (
+	// fresh is how long a judgement stands: whoever looks again sooner gets the same.
+	fresh = 700 * time.Millisecond
+	// patience is how long a look waits for answers. What comes later counts at the next look, so that a slow source does not make the
+	// others blind.
+	patience = time.Second
+)
+
+// Options are what a Guard needs.
+type Options struct {
+	Sources Sources
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// Guard watches rollouts. It is safe for concurrent use.
+type Guard struct {
+	o Options
+
+	mu      sync.Mutex
+	watches map[subject]*watch
+}
+
+// subject tells rollouts apart.
+type subject struct {
+	service, environment, namespace string
+	number                          int
+}
+
+// New returns a guard that watches nothing yet.
+func New(o Options) *Guard {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Guard{o: o, watches: map[subject]*watch{}}
+}
+
+// Look reads the sources that are due and says what follows. It returns within about a second and has no error: not being able to find
+// out is an answer. A rollout that is not known is gone on with from what Scene.Known recorded.
+func (g *Guard) Look(ctx context.Context, s Scene) v1alpha1.Judgement {
+	w := g.watch(s)
+	if err := w.turn.Take(ctx); err != nil {
+		return w.judgement()
+	}
+	defer w.turn.Give()
+	now := g.o.Now()
+	if last := w.judgement(); now.Sub(last.At) < fresh && !now.Before(last.At) && w.seen.same(s) {
+		return last
+	}
+	w.seen = s
+	w.read(ctx, now)
+	j := w.judge(now)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = j
+	return j
+}
+
+// Forget ends the watch of a rollout.
+func (g *Guard) Forget(s Scene) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.watches, subjectOf(s))
+}
+
+func subjectOf(s Scene) subject {
+	return subject{s.Subject.Service, s.Subject.Environment, s.Subject.Namespace, s.Number}
+}
+
+func (g *Guard) watch(s Scene) *watch {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w, known := g.watches[subjectOf(s)]
+	if !known {
+		w = newWatch(g.o, s)
+		g.watches[subjectOf(s)] = w
+	}
+	return w
+}
+
+// same says that two scenes ask the same thing.
+func (s Scene) same(o Scene) bool {
+	return s.Step == o.Step && s.Since.Equal(o.Since) && s.Weight == o.Weight && s.Alone == o.Alone
+}
+
+// watch is the watch over one rollout.
+type watch struct {
+	o    Options
+	turn metric.Turn
+	seen Scene
+	// broken says why there is nothing that could be asked.
+	broken error
+	// requests counts users' requests, or what takes their place; probe counts Sluice's own; metrics are the user's own counters.
+	requests, probe *inquiry
+	metrics         []*inquiry
+	numbers         []*number
+	step            step
+
+	mu   sync.Mutex
+	last v1alpha1.Judgement
+}
+
+// step is the one whose requests are counted.
+type step struct {
+	Number int       `json:"number"`
+	Since  time.Time `json:"since"`
+	// Requests and Probes are how many the candidate had when it began.
+	Requests uint64 `json:"requests"`
+	Probes   uint64 `json:"probes"`
+}
+
+func newWatch(o Options, s Scene) *watch {
+	w := &watch{o: o, turn: metric.NewTurn(), seen: s}
+	if err := w.ask(s.Spec); err != nil {
+		w.broken = err
+		return w
+	}
+	if s.Known != nil {
+		w.last = *s.Known
+		w.last.At = time.Time{} // it is of another run's clock: look at once
+		w.restore(s.Known.State)
+	}
+	return w
+}
+
+func (w *watch) judgement() v1alpha1.Judgement {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// all inquiries that are asked now.
+func (w *watch) all() []*inquiry {
+	all := []*inquiry{w.requests}
+	if w.probe != nil && w.probing() {
+		all = append(all, w.probe)
+	}
+	return append(all, w.metrics...)
+}
+
+// probing says that users' requests do not suffice at a step that gives the candidate traffic.
+func (w *watch) probing() bool {
+	s := w.seen
+	return s.Weight > 0 && !s.Since.IsZero() && w.step.Since.Equal(s.Since) && w.requests.total()-w.step.Requests < enough &&
+		(w.o.Now().Sub(s.Since) >= thin || w.probe.total() > w.step.Probes)
+}
+
+// thin is how long a step waits for the requests of users before it sends some of its own.
+const thin = 5 * time.Second
+
+// read asks what is due, all at the same time.
+func (w *watch) read(ctx context.Context, now time.Time) {
+	if w.broken != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var waits []<-chan struct{}
+	for _, i := range w.all() {
+		waits = append(waits, i.ask(ctx, w.o.Sources, w.seen, now))
+	}
+	for _, n := range w.numbers {
+		waits = append(waits, n.ask(ctx, w.o.Sources, w.seen, now))
+	}
+	for _, done := range waits {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	for _, i := range w.all() {
+		i.take(w.seen)
+	}
+	for _, n := range w.numbers {
+		n.take()
+	}
+	w.enter()
+}
+
+// enter marks where a step begins.
+func (w *watch) enter() {
+	s := w.seen
+	if s.Since.IsZero() || w.step.Since.Equal(s.Since) && w.step.Number == s.Step {
+		return
+	}
+	w.step = step{Number: s.Step, Since: s.Since, Requests: w.requests.total()}
+	if w.probe != nil {
+		w.step.Probes = w.probe.total()
+	}
+}
+
+// ask makes what the analysis of an environment asks.
+func (w *watch) ask(spec v1alpha1.Analysis) error {
+	asked := questionsOf(spec)
+	questions := len(asked)
+	onTop := spec.Probe != nil && (spec.Source == nil || spec.Source.Probe == nil)
+	if onTop {
+		questions += len(asked)
+	}
+	for _, m := range spec.Metrics {
+		if m.Condition == "" {
+			questions++
+		}
+	}
+	share := spec.FalseAbort.Or(defaultFalseAbort) / float64(questions)
+	var err error
+	if w.requests, err = newInquiry("", spec, asked, share, requests(spec)); err != nil {
+		return err
+	}
+	if onTop {
+		if w.probe, err = newInquiry("probe", spec, asked, share, probes(*spec.Probe)); err != nil {
+			return err
+		}
+	}
+	for _, m := range spec.Metrics {
+		if m.Condition != "" {
+			n, err := newNumber(m)
+			if err != nil {
+				return fmt.Errorf("metric %s: %w", m.Name, err)
+			}
+			w.numbers = append(w.numbers, n)
+			continue
+		}
+		i, err := newInquiry(m.Name, spec, questionOf(m), share, counters(m))
+		if err != nil {
+			return fmt.Errorf("metric %s: %w", m.Name, err)
+		}
+		w.metrics = append(w.metrics, i)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
+	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/metric"
+)
+
+const (
+	defaultFalseAbort = 0.001
+	// enough is how many requests of the candidate a step takes to know it at all.
+	enough = 20
+)
+
+// kind says whose requests an inquiry counts, and makes what counts them.
+type kind struct {
+	subject func(s Scene) metric.Subject
+	feed    func(sources Sources, s Scene, of metric.Subject) (Feed, error)
+}
+
+// bySlots is the subject whose slots are told by their routes: a header that comes or goes makes no other one of it.
+func bySlots(s Scene) metric.Subject {
+	of := s.Subject
+	of.Header = v1alpha1.Header{}
+	return of
+}
+
+func byHeader(s Scene) metric.Subject { return s.Subject }
+
+// requests are those of users, or the probes that take their place.
+func requests(spec v1alpha1.Analysis) kind {
+	if spec.Source != nil && spec.Source.Probe != nil {
+		return probes(*spec.Source.Probe)
+	}
+	return kind{bySlots, func(sources Sources, s Scene, of metric.Subject) (Feed, error) { return sources.Requests(of, s.Spec) }}
+}
+
+func probes(probe v1alpha1.Probe) kind {
+	return kind{byHeader, func(sources Sources, s Scene, of metric.Subject) (Feed, error) {
+		return sources.Probe(of, s.Spec, probe)
+	}}
+}
+
+func counters(m v1alpha1.Metric) kind {
+	return kind{bySlots, func(sources Sources, s Scene, of metric.Subject) (Feed, error) {
+		return sources.Counters(of, s.Spec, m)
+	}}
+}
+
+// questionsOf are what is asked of requests.
+func questionsOf(spec v1alpha1.Analysis) []analysis.Question {
+	var asked []analysis.Question
+	if spec.Errors != nil || spec.Slower == nil {
+		q := analysis.Question{Name: "errors", Bad: analysis.Failed}
+		if spec.Errors != nil {
+			q.Max = float64(spec.Errors.Max)
+		}
+		asked = append(asked, q)
+	}
+	if s := spec.Slower; s != nil {
+		asked = append(asked, analysis.Question{Name: "slower than " + s.Than.String(), Bad: analysis.Slow, Max: float64(s.Max)})
+	}
+	return asked
+}
+
+func questionOf(m v1alpha1.Metric) []analysis.Question {
+	return []analysis.Question{{Name: m.Name, Bad: analysis.Failed, Max: float64(m.Max)}}
+}
+
+// inquiry is one source with the analysis of what it counts.
+type inquiry struct {
+	name     string
+	kind     kind
+	analysis *analysis.Analysis
+	// subject is the one that feed counts; answers brings what was asked of it last.
+	subject metric.Subject
+	feed    Feed
+	answers chan answer
+	due     time.Time
+	// reading is the last good one, err why there is no newer one.
+	reading metric.Reading
+	err     error
+	// courses are those of the questions.
+	courses []analysis.Course
+}
+
+type answer struct {
+	reading metric.Reading
+	err     error
+}
+
+func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, share float64, k kind) (*inquiry, error) {
+	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: share * float64(len(asked)), Effect: spec.Effect.Or(0.01), Enough: enough})
+	return &inquiry{name: name, kind: k, analysis: a, courses: make([]analysis.Course, len(asked))}, err
+}
+
+// total is how many requests of the candidate were counted.
+func (i *inquiry) total() uint64 { return i.analysis.Report().Answers[0].Candidate.Requests }
+
+// ask begins to read where that is due. What it returns is closed once there is an answer, or nothing to wait for.
+func (i *inquiry) ask(ctx context.Context, sources Sources, s Scene, now time.Time) <-chan struct{} {
+	done := make(chan struct{})
+	if i.answers != nil || now.Before(i.due) {
+		close(done)
+		return done
+	}
+	if err := i.connect(sources, s); err != nil {
+		i.err = err
+		close(done)
+		return done
+	}
+	// A little early is in time: whoever looks every second must not find the source due every second look only.
+	i.due = now.Add(i.feed.Every * 3 / 4)
+	answers, source := make(chan answer, 1), i.feed.Source
+	i.answers = answers
+	go func() {
+		defer close(done)
+		// The source bounds its time itself; a look that has no patience any more takes the answer next time.
+		r, err := source.Read(context.WithoutCancel(ctx))
+		answers <- answer{r, err}
+	}()
+	return done
+}
+
+// connect makes the source anew where the subject is another one: a slot has come, or its routes have.
+func (i *inquiry) connect(sources Sources, s Scene) error {
+	of := i.kind.subject(s)
+	if i.feed.Source != nil && reflect.DeepEqual(i.subject, of) {
+		return nil
+	}
+	feed, err := i.kind.feed(sources, s, of)
+	if err == nil {
+		i.feed, i.subject = feed, of
+	}
+	return err
+}
+
+// take judges what has been answered since the last look.
+func (i *inquiry) take(s Scene) {
+	if i.answers == nil {
+		return
+	}
+	select {
+	case a := <-i.answers:
+		i.answers = nil
+		i.look(a, s)
+	default:
+	}
+}
+
+func (i *inquiry) look(a answer, s Scene) {
+	i.err = a.err
+	switch {
+	case errors.Is(a.err, metric.ErrNoData):
+		// Nobody has been counted yet: that is no outage, and no evidence.
+		i.analysis.Look(analysis.Read{})
+		return
+	case a.err != nil:
+		i.analysis.Look(analysis.Read{Down: true})
+		return
+	}
+	before := i.analysis.Report()
+	i.reading = a.reading
+	i.analysis.Look(i.read(a.reading, s))
+	for q, after := range i.analysis.Report().Answers {
+		i.courses[q].Add(a.reading.At, more(before.Answers[q].Candidate, after.Candidate), more(before.Answers[q].Live, after.Live))
+	}
+}
+
+// more is what was counted between two reports.
+func more(before, after analysis.Rate) metric.Counters {
+	return metric.Counters{Requests: after.Requests - before.Requests, Failed: after.Bad - before.Bad}
+}
+
+// read puts a reading into the words of the analysis.
+func (i *inquiry) read(r metric.Reading, s Scene) analysis.Read {
+	read := analysis.Read{At: r.At, Since: r.Since, Alone: s.Alone}
+	if c, ok := r.Slots[i.subject.Candidate]; ok {
+		read.Candidate = &c
+	}
+	if live := i.subject.Live; live != v1alpha1.SlotNone && live != i.subject.Candidate {
+		if c, ok := r.Slots[live]; ok {
+			read.Live = &c
+		}
+	}
+	return read
+}
+
+// unusable says that asking again will not help.
+func (i *inquiry) unusable() bool { return i.err != nil && fault.Is(i.err, fault.Usage) }
+
+// down says that the source could not be read.
+func (i *inquiry) down() bool {
+	return i.err != nil && !errors.Is(i.err, metric.ErrNoData) && !i.unusable()
+}
+
+// kept is what an inquiry goes on from.
+type kept struct {
+	Analysis *analysis.Analysis `json:"analysis"`
+	Courses  []analysis.Course  `json:"courses,omitempty"`
+}
+
+func (i *inquiry) keep() kept { return kept{i.analysis, i.courses} }
+
+// restore goes on from what another run kept. What cannot be read is begun anew, which costs time and nothing else.
+func (i *inquiry) restore(k kept) {
+	asked := len(i.courses)
+	if k.Analysis == nil || len(k.Analysis.Report().Answers) != asked {
+		return
+	}
+	i.analysis = k.Analysis
+	if len(k.Courses) == asked {
+		i.courses = k.Courses
+	}
+}

@@ -1,0 +1,214 @@
+package rollout
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
+	"github.com/sluice-dev/sluice/internal/guard"
+	"github.com/sluice-dev/sluice/internal/metric"
+	"github.com/sluice-dev/sluice/internal/store"
+)
+
+// Guard judges the requests of a rollout's slots. Look returns soon and has no error: not being able to find out is an answer.
+type Guard interface {
+	Look(ctx context.Context, s guard.Scene) v1alpha1.Judgement
+}
+
+// lookPeriod is how often the guard looks, whatever else a tick is busy with.
+const lookPeriod = time.Second
+
+// scene is what the guard is shown; false in phases in which there is nothing to judge.
+func scene(r v1alpha1.Rollout, o Observation) (guard.Scene, bool) {
+	s := guard.Scene{
+		Number: r.Number, Step: r.Step, Weight: o.Traffic.Split.Weights[r.Candidate], Known: r.Judgement,
+		Subject: metric.Subject{
+			Service: r.Service, Environment: r.Environment, Namespace: r.Namespace, Candidate: r.Candidate, Entry: r.Plan.Entry,
+			Routes: map[v1alpha1.Slot]v1alpha1.Routes{},
+		},
+	}
+	v := &view{r: r, o: o}
+	switch {
+	case r.Plan.Analysis == nil:
+		return s, false
+	case r.Phase == v1alpha1.Deploying:
+		// Live is watched before the candidate is there, so that it is known by then. In place the old pods still answer.
+		if !v.twoSlots() {
+			return s, false
+		}
+	case r.Phase == v1alpha1.Settling:
+		if v.oldGone() {
+			return s, false
+		}
+	case r.Phase != v1alpha1.Shifting && r.Phase != v1alpha1.Analyzing:
+		return s, false
+	}
+	s.Spec = *r.Plan.Analysis
+	if v.twoSlots() {
+		s.Subject.Live = r.Return.Slot
+	}
+	if o.Traffic.Split.Header == r.Candidate {
+		s.Subject.Header = r.Plan.Header.OrDefault()
+	}
+	for slot, seen := range o.Slots {
+		s.Subject.Routes[slot] = seen.Routes
+	}
+	s.Alone = o.Traffic.Split.Equal(v1alpha1.Only(r.Candidate)) && !o.Traffic.Transition
+	if r.Phase == v1alpha1.Analyzing {
+		s.Since = r.StepSince
+	}
+	return s, true
+}
+
+// judge asks the guard about what is observed.
+func (m *Machine) judge(ctx context.Context, r v1alpha1.Rollout, o Observation) *v1alpha1.Judgement {
+	s, ok := scene(r, o)
+	if !ok || m.o.Guard == nil {
+		m.lookouts.show(store.KeyOf(r), r.Number, nil)
+		return nil
+	}
+	m.lookouts.show(store.KeyOf(r), r.Number, &s)
+	j := m.o.Guard.Look(ctx, s)
+	if one := m.lookouts.of(store.KeyOf(r), r.Number); one != nil && j.Decision == string(analysis.Abort) {
+		one.tell()
+	}
+	return &j
+}
+
+// lookouts are those of the rollouts that are driven.
+type lookouts struct {
+	mu  sync.Mutex
+	all map[store.Key]map[int]*lookout
+}
+
+// lookout goes on looking while a tick waits for a gate or an act, and wakes the driver once the candidate is bad.
+type lookout struct {
+	guard Guard
+	// watched says that changes are passed on.
+	watched bool
+	// wake ends the driver's rest; nil where nobody would.
+	wake chan struct{}
+
+	mu    sync.Mutex
+	scene *guard.Scene
+	// bad is closed when the guard has said so.
+	bad  chan struct{}
+	told bool
+}
+
+// begin looks out until ctx ends. changes are passed on to wake.
+func (l *lookouts) begin(ctx context.Context, key store.Key, number int, g Guard, changes <-chan struct{}) *lookout {
+	one := &lookout{guard: g, watched: changes != nil, bad: make(chan struct{})}
+	if changes != nil || g != nil {
+		one.wake = make(chan struct{}, 1)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = map[store.Key]map[int]*lookout{}
+	}
+	if l.all[key] == nil {
+		l.all[key] = map[int]*lookout{}
+	}
+	l.all[key][number] = one
+	if changes != nil {
+		go one.pass(ctx, changes)
+	}
+	if g != nil {
+		go one.look(ctx)
+	}
+	return one
+}
+
+func (l *lookouts) end(key store.Key, number int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all[key], number)
+}
+
+func (l *lookouts) of(key store.Key, number int) *lookout {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all[key][number]
+}
+
+// show says what there is to be judged from now on; nil for nothing.
+func (l *lookouts) show(key store.Key, number int, s *guard.Scene) {
+	one := l.of(key, number)
+	if one == nil {
+		return
+	}
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	one.scene = s
+}
+
+func (l *lookout) pass(ctx context.Context, changes <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-changes:
+			if !open {
+				return
+			}
+			l.poke()
+		}
+	}
+}
+
+func (l *lookout) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+func (l *lookout) look(ctx context.Context) {
+	ticker := time.NewTicker(lookPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		l.mu.Lock()
+		s := l.scene
+		l.mu.Unlock()
+		if s == nil {
+			continue
+		}
+		if j := l.guard.Look(ctx, *s); j.Decision == string(analysis.Abort) {
+			l.tell()
+		}
+	}
+}
+
+// tell ends what a tick waits for, once.
+func (l *lookout) tell() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.told {
+		l.told = true
+		close(l.bad)
+		l.poke()
+	}
+}
+
+// untilBad is a context for what may be given up once the candidate is known to be bad.
+func (m *Machine) untilBad(ctx context.Context, r v1alpha1.Rollout) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if one := m.lookouts.of(store.KeyOf(r), r.Number); one != nil {
+		go func() {
+			select {
+			case <-one.bad:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, cancel
+}
