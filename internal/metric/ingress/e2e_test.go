@@ -371,10 +371,14 @@ func (p *place) bind(t *testing.T, role, account, namespace string) {
 	var remove func() error
 	if rbac := p.Client.RbacV1(); namespace == "" {
 		_, err = rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}, metav1.CreateOptions{})
-		remove = func() error { return rbac.ClusterRoleBindings().Delete(context.Background(), meta.Name, metav1.DeleteOptions{}) }
+		remove = func() error {
+			return rbac.ClusterRoleBindings().Delete(context.Background(), meta.Name, metav1.DeleteOptions{})
+		}
 	} else {
 		_, err = rbac.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}, metav1.CreateOptions{})
-		remove = func() error { return rbac.RoleBindings(namespace).Delete(context.Background(), meta.Name, metav1.DeleteOptions{}) }
+		remove = func() error {
+			return rbac.RoleBindings(namespace).Delete(context.Background(), meta.Name, metav1.DeleteOptions{})
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
