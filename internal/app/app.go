@@ -66,6 +66,7 @@ type App struct {
 	loaded map[string]*v1alpha1.Release
 	// found are the clusters in Azure, each with the way to it once that is known.
 	found map[v1alpha1.AKS]*sought
+	read  read
 }
 
 // New fills in the defaults; it opens nothing.

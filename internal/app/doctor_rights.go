@@ -31,6 +31,10 @@ func (e *examiner) access(ctx context.Context, req DiagnoseRequest, env v1alpha1
 	} else {
 		brought, notes = e.brought(ctx, restmapper.NewDiscoveryRESTMapper(groups), req, env.Namespace)
 	}
+	namespace, counted := ingressRights(env)
+	for _, right := range counted {
+		brought = append(brought, doctor.Access{Right: right, Namespace: namespace})
+	}
 	served := map[string]bool{"": true}
 	for _, g := range groups {
 		served[g.Group.Name] = true

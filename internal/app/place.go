@@ -86,7 +86,7 @@ func (a *App) override(spec v1alpha1.Cluster) v1alpha1.Cluster {
 
 func (c *cluster) prepare(ctx context.Context, environment string, env v1alpha1.Environment, known bool) (Prepared, error) {
 	namespace := env.Namespace
-	if err := c.allowed(ctx, namespace, deploymentRights(env.Strategy)); err != nil {
+	if err := c.allowedIn(ctx, env); err != nil {
 		return Prepared{}, err
 	}
 	created, err := ensureNamespace(ctx, c.client, environment, namespace)

@@ -46,6 +46,40 @@ func deploymentRights(strategy v1alpha1.Strategy) []rbac.Right {
 	return rbac.Rights(rbac.Deploy().For(uses...))
 }
 
+// ingressRights are those without which the analysis of an environment counts nothing, and the namespace where they are needed, "" for the
+// whole cluster. There are none where it reads elsewhere.
+func ingressRights(env v1alpha1.Environment) (namespace string, wanted []rbac.Right) {
+	if env.Analysis == nil {
+		return "", nil
+	}
+	if source := env.Analysis.Source; source != nil {
+		if source.Ingress == nil || len(source.Ingress.URLs) > 0 {
+			return "", nil
+		}
+		namespace = source.Ingress.Namespace
+	}
+	return namespace, rbac.Rights(rbac.Ingress().For(rbac.Counts))
+}
+
+// allowedIn is allowed for all that a deployment into an environment takes, also outside of its namespace.
+func (c *cluster) allowedIn(ctx context.Context, env v1alpha1.Environment) error {
+	err := c.allowed(ctx, env.Namespace, deploymentRights(env.Strategy))
+	namespace, wanted := ingressRights(env)
+	if len(wanted) == 0 || fault.Is(err, fault.Interrupted) {
+		return err
+	}
+	return together(err, c.allowed(ctx, namespace, wanted))
+}
+
+// together joins errors; one alone stays as it is.
+func together(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
 // allowed returns an error that names the rights which the credentials lack in a namespace; it writes nothing. Where the API server does not
 // tell, nothing is held against anybody: what is lacking is then found out when it is needed.
 func (c *cluster) allowed(ctx context.Context, namespace string, wanted []rbac.Right) error {
@@ -76,14 +110,9 @@ func (c *cluster) allowedKinds(ctx context.Context, kinds []helm.Kind) error {
 	}
 	var errs []error
 	for _, namespace := range slices.Sorted(maps.Keys(wanted)) {
-		if err := c.allowed(ctx, namespace, wanted[namespace]); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, c.allowed(ctx, namespace, wanted[namespace]))
 	}
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return together(errs...)
 }
 
 // missing asks first for all rules at once, and then for each right that they do not give: an authorizer that is not made of rules, as the

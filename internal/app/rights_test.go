@@ -129,6 +129,52 @@ func TestDeploymentRightsByStrategy(t *testing.T) {
 	}
 }
 
+// TestRightsOverTheIngress: an analysis that reads the ingress controller needs rights where that is, and no other does.
+func TestRightsOverTheIngress(t *testing.T) {
+	of := func(source *v1alpha1.RequestSource) v1alpha1.Environment {
+		return v1alpha1.Environment{
+			Namespace: "shop", Strategy: canaryBy(v1alpha1.Traffic{Nginx: &v1alpha1.NginxTraffic{}}), Analysis: &v1alpha1.Analysis{Source: source},
+		}
+	}
+	everywhere := []string{"list pods/", "list services/", "get pods/proxy"}
+	for name, tt := range map[string]struct {
+		env  v1alpha1.Environment
+		in   string
+		want []string
+	}{
+		"none":       {v1alpha1.Environment{Namespace: "shop", Strategy: v1alpha1.Strategy{Direct: &v1alpha1.Direct{}}}, "", nil},
+		"default":    {of(nil), "in the whole cluster", everywhere},
+		"everywhere": {of(&v1alpha1.RequestSource{Ingress: &v1alpha1.IngressSource{}}), "in the whole cluster", everywhere},
+		"named":      {of(&v1alpha1.RequestSource{Ingress: &v1alpha1.IngressSource{Namespace: "edge"}}), "in namespace edge", everywhere},
+		"URLs":       {of(&v1alpha1.RequestSource{Ingress: &v1alpha1.IngressSource{URLs: []string{"http://x"}}}), "", nil},
+		"Prometheus": {of(&v1alpha1.RequestSource{Prometheus: &v1alpha1.PrometheusCounters{}}), "", nil},
+	} {
+		a := &authorizer{rules: rulesOf(rbac.Deploy())}
+		if tt.in == "in namespace edge" {
+			a.rules = nil // the fake lists the same rules in every namespace
+			a.allows = func(r authorizationv1.ResourceAttributes) bool { return r.Namespace == "shop" }
+		}
+		err := a.cluster().allowedIn(t.Context(), tt.env)
+		refused := fault.ExitCode(err) == 8 && strings.Contains(err.Error(), "rights "+tt.in) && strings.Contains(err.Error(), "get pods/proxy") &&
+			!strings.Contains(err.Error(), "namespace shop")
+		if refused != (tt.want != nil) || err != nil && tt.want == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, question := range tt.want {
+			if !slices.Contains(a.asked, question) {
+				t.Errorf("%s: %s is not asked for", name, question)
+			}
+		}
+	}
+	// Who has the role may deploy, wherever it is bound.
+	all := &authorizer{rules: rulesOf(rbac.Deploy()), allows: func(r authorizationv1.ResourceAttributes) bool {
+		return r.Namespace == "" && slices.Contains(everywhere, r.Verb+" "+r.Resource+"/"+r.Subresource)
+	}}
+	if err := all.cluster().allowedIn(t.Context(), of(nil)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRightsThatNoRuleGives: the authorizers of clouds list no rules, and are asked for each right.
 func TestRightsThatNoRuleGives(t *testing.T) {
 	wanted := deploymentRights(v1alpha1.Strategy{Direct: &v1alpha1.Direct{}})

@@ -227,22 +227,36 @@ func granting(f Facts, missing []*lack) []string {
 	return steps
 }
 
-// outside says who gives what is missing in no namespace, and for what: the way to a store, which has a name, and what charts bring.
+// outside says who gives what is missing in no namespace, and for what: the way to a store, which has a name, the ingress controller, whose pods
+// are looked for everywhere, and what charts bring.
 func outside(f Facts, missing []*lack) string {
-	way, brought := false, false
+	way, counted, brought := false, false, false
 	for _, l := range missing {
-		if l.Namespace == "" {
-			way, brought = way || l.Name != "", brought || l.Name == ""
+		switch {
+		case l.Namespace != "":
+		case l.Name != "":
+			way = true
+		case l.Group == "" && slices.Contains([]string{"pods", "pods/proxy", "services"}, l.Resource):
+			counted = true
+		default:
+			brought = true
 		}
 	}
 	who := "somebody who may grant rights in the whole cluster runs, with a context of theirs for " + f.Cluster.Server + ":\n"
-	switch {
-	case !brought:
-		return "references are read by a ClusterSecretStore, which belongs to no namespace: " + who
-	case way:
-		return "references are read by a ClusterSecretStore, and the charts bring objects; neither belongs to a namespace: " + who
+	if counted {
+		who = "the analysis looks for the ingress controller in all namespaces, unless analysis.source.ingress.namespace names one: " + who
 	}
-	return "the charts bring objects that belong to no namespace. Somebody else installs those, or gives these rights:\n"
+	switch {
+	case way && brought:
+		return "references are read by a ClusterSecretStore, and the charts bring objects; neither belongs to a namespace: " + who
+	case way:
+		return "references are read by a ClusterSecretStore, which belongs to no namespace: " + who
+	case brought && !counted:
+		return "the charts bring objects that belong to no namespace. Somebody else installs those, or gives these rights:\n"
+	case brought:
+		return "the charts bring objects that belong to no namespace; " + who
+	}
+	return who
 }
 
 // azureRoles says how somebody gets rights that Azure keeps, and not the cluster.

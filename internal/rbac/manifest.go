@@ -49,7 +49,7 @@ func remark(u Use) string {
 		return "; references: {externalSecrets: …} only"
 	case Better:
 		return "; not needed, but better"
-	case Every, Chart, Gates:
+	case Every, Chart, Gates, Counts:
 	}
 	return ""
 }

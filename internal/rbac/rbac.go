@@ -9,8 +9,8 @@ import (
 // Use is which deployments need a rule.
 type Use string
 
-// The uses. A deployment is refused before it begins where it lacks a right for Every, for its strategy and for its router; whether it has
-// those for what its chart holds is looked at kind by kind.
+// The uses. A deployment is refused before it begins where it lacks a right for Every, for its strategy, for its router and for its analysis;
+// whether it has those for what its chart holds is looked at kind by kind.
 const (
 	// Every deployment and removal needs it.
 	Every Use = "every"
@@ -25,6 +25,8 @@ const (
 	Gates Use = "gates"
 	// References need it: variables that only the cluster reads.
 	References Use = "references"
+	// Counts needs it: an analysis that reads the ingress controller's metrics in the cluster, where those pods are.
+	Counts Use = "counts"
 	// Better says that all works without it, only later or with fewer words.
 	Better Use = "better"
 )
@@ -64,7 +66,7 @@ func (r Role) Kind() string {
 }
 
 // Roles are all there are, in the order in which one would give them.
-func Roles() []Role { return []Role{View(), Deploy(), Identity(), Namespaces()} }
+func Roles() []Role { return []Role{View(), Deploy(), Ingress(), Identity(), Namespaces()} }
 
 // For returns the rules of a role that some uses need.
 func (r Role) For(uses ...Use) []Rule {

@@ -83,6 +83,21 @@ func chart() []Rule {
 	}
 }
 
+// Ingress lets analyses read the metrics of the ingress controller's pods. It is a ClusterRole so that it can be bound for the whole cluster as
+// well as in the one namespace that an environment names.
+func Ingress() Role {
+	return Role{
+		Name: "sluice-ingress", File: "ingress.yaml", Cluster: true,
+		About: "for environments with an analysis that reads the ingress controller's metrics. Bind it with a RoleBinding in the namespace that\n" +
+			"analysis.source.ingress.namespace names, or with a ClusterRoleBinding where none is named. Whoever has it can send GET to every port of\n" +
+			"every pod there.",
+		Rules: []Rule{
+			{Use: Counts, Why: "find the ingress controller, for an analysis", Resources: []string{"pods", "services"}, Verbs: []string{"list"}},
+			{Use: Counts, Why: "read the ingress controller's metrics, for an analysis", Resources: []string{"pods/proxy"}, Verbs: []string{"get"}},
+		},
+	}
+}
+
 // Identity lets a namespace be tied to a cluster by the UID of kube-system, which no two clusters share.
 func Identity() Role {
 	return Role{

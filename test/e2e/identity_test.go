@@ -37,6 +37,27 @@ func (s *service) identify() {
 	s.until("the viewer may read records", func() bool { return s.may("viewer", "list", "configmaps") })
 }
 
+// counts gives the deployer what the documentation says an analysis of the ingress takes, in a namespace, or "" for the whole cluster. It is
+// taken away at the end of the test.
+func (s *service) counts(namespace string) {
+	s.t.Helper()
+	s.applyFrom([]string{filepath.Join(manifests, "ingress.yaml")}, "")
+	at := []string{"clusterrolebinding", s.namespace + "-ingress"}
+	if namespace != "" {
+		at = []string{"-n", namespace, "rolebinding", s.namespace + "-ingress"}
+	}
+	s.kubectl(append([]string{"create"}, append(at, "--clusterrole=sluice-ingress", "--serviceaccount="+s.namespace+":deployer")...)...)
+	s.t.Cleanup(func() { s.kubectl(append([]string{"delete"}, at...)...) })
+	where := []string{"-n", namespace}
+	if namespace == "" {
+		where = []string{"--all-namespaces"}
+	}
+	s.until("the deployer may read the ingress", func() bool {
+		out, _ := s.tryKubectl(append([]string{"auth", "can-i", "get", "pods", "--subresource=proxy", "--as=system:serviceaccount:" + s.namespace + ":deployer"}, where...)...)
+		return strings.TrimSpace(out) == "yes"
+	})
+}
+
 // account is a service account with a role of its namespace.
 func account(name, role string) string {
 	return `---
@@ -131,10 +152,19 @@ func TestRightsSuffice(t *testing.T) {
 	s := newService(t, "identities")
 	for _, right := range []struct{ account, verb, resource string }{
 		{"deployer", "get", "namespaces"}, {"deployer", "create", "roles.rbac.authorization.k8s.io"}, {"deployer", "create", "pods/exec"},
-		{"viewer", "list", "secrets"}, {"viewer", "create", "configmaps"}, {"viewer", "list", "pods"},
+		{"deployer", "get", "pods/proxy"}, {"viewer", "list", "secrets"}, {"viewer", "create", "configmaps"}, {"viewer", "list", "pods"},
 	} {
 		if s.may(right.account, right.verb, right.resource) {
 			t.Errorf("the %s may %s %s", right.account, right.verb, right.resource)
 		}
+	}
+	// What an analysis of the ingress takes comes to that, where it is given.
+	s.counts("sluice-system")
+	if s.may("deployer", "get", "pods/proxy") {
+		t.Error("the deployer may read pods by what was given in another namespace")
+	}
+	s.counts("")
+	if !s.may("deployer", "get", "pods/proxy") {
+		t.Error("the deployer may not read pods by what was given for the cluster")
 	}
 }

@@ -160,8 +160,9 @@ func begin(body string) string {
 	return b.String()
 }
 
-// newTransport makes a connection per call, so that every attempt is routed anew.
-func newTransport() *http.Transport {
+// NewTransport makes a connection per call, so that every attempt is routed anew. It uses the proxy of the environment, and loopback for names
+// ending in .localhost.
+func NewTransport() *http.Transport {
 	dialer := &net.Dialer{}
 	return &http.Transport{
 		DisableKeepAlives: true,

@@ -67,7 +67,7 @@ type attempts struct {
 // New returns a Prober.
 func New(o Options) *Prober {
 	if o.Transport == nil {
-		o.Transport = newTransport()
+		o.Transport = NewTransport()
 	}
 	if o.Now == nil {
 		o.Now = time.Now

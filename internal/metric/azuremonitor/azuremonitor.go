@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"text/template"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -116,22 +115,6 @@ func pathOf(op, workspace string) (path, name string, err error) {
 		WithHint("az monitor log-analytics workspace show --query customerId, or az monitor app-insights component show --query id")
 }
 
-// words are what templates know.
-type words struct{ Slot, Release, Service, Environment, Namespace string }
-
-func fill(what, text string, s metric.Subject, slot v1alpha1.Slot) (string, error) {
-	parsed, err := template.New(what).Option("missingkey=error").Parse(text)
-	var filled strings.Builder
-	if err == nil {
-		err = parsed.Execute(&filled, words{string(slot), slot.HelmRelease(s.Service), s.Service, s.Environment, s.Namespace})
-	}
-	if err != nil {
-		return "", fault.New(fault.Usage, "read "+what, "%w", err).
-			WithHint("what is put in is {{.Slot}}, {{.Release}}, {{.Service}}, {{.Environment}} and {{.Namespace}}")
-	}
-	return filled.String(), nil
-}
-
 // Source counts the requests of one subject.
 type Source struct {
 	workspace *Workspace
@@ -172,7 +155,7 @@ func (w *Workspace) Source(subject metric.Subject, question metric.Question, whe
 	}
 	texts := map[string]bool{}
 	for _, slot := range subject.Slots() {
-		text, err := fill("the condition of a slot", where, subject, slot)
+		text, err := metric.Fill("the condition of a slot", where, subject, slot)
 		if err != nil {
 			return nil, err
 		}
@@ -273,7 +256,7 @@ var _ metric.Valuer = (*Query)(nil)
 
 // Query returns the value of a query in KQL for a subject's candidate, which gives one row with one column.
 func (w *Workspace) Query(subject metric.Subject, text string) (*Query, error) {
-	filled, err := fill("the query for a value", text, subject, subject.Candidate)
+	filled, err := metric.Fill("the query for a value", text, subject, subject.Candidate)
 	if err == nil && strings.TrimSpace(filled) == "" {
 		err = fault.New(fault.Usage, "read the query for a value", "it is empty")
 	}

@@ -3,6 +3,7 @@
 package ingress_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,15 +11,20 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/gate/gatetest"
@@ -281,4 +287,105 @@ func TestPodsOnCluster(t *testing.T) {
 	if r := read(t, c, source); r.Slots[blue].Requests != 5 || r.Slots[blue].Failed != 1 {
 		t.Errorf("it read %+v", r)
 	}
+}
+
+// Whoever names no URL finds the local cluster's Traefik, with the rights of docs/operations/rbac/ingress.yaml and no others: everywhere where
+// they are given for the cluster, and in its namespace where they are given there.
+func TestFindsTraefikOnCluster(t *testing.T) {
+	p := newPlace(t, v1alpha1.RouterNginx)
+	role := p.role()
+	for name, namespace := range map[string]string{"everywhere": "", "in its namespace": "sluice-system"} {
+		t.Run(name, func(t *testing.T) {
+			account := strings.ReplaceAll("counts-"+name, " ", "-")
+			client := p.as(account)
+			ask := func(namespace string) error {
+				x := ingress.New(ingress.Options{Finder: ingress.Pods(ingress.PodOptions{Client: client, Namespace: namespace})})
+				source, err := x.Source(p.subject(), metric.Question{SlowerThan: 1200 * time.Millisecond}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = source.Read(t.Context())
+				return err
+			}
+			if err := ask(namespace); !errors.Is(err, metric.ErrDown) || !strings.Contains(err.Error(), "listing pods is forbidden") {
+				t.Fatalf("without rights: %v", err)
+			}
+			p.bind(t, role, account, namespace)
+			// Traefik answers and knows of no request: that is more than not being able to tell.
+			p.until("the right is there, and Traefik is found", func() bool { return errors.Is(ask(namespace), metric.ErrNoData) })
+			if err := ask(""); namespace != "" && !strings.Contains(err.Error(), "listing pods is forbidden") {
+				t.Errorf("elsewhere: %v", err)
+			}
+		})
+	}
+	source, err := ingress.New(ingress.Options{Finder: ingress.Pods(ingress.PodOptions{Client: p.Client})}).Source(p.subject(), metric.Question{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.shift(v1alpha1.Between(blue, green, 0))
+	_, _ = source.Read(t.Context())
+	answered := p.send(5, false)
+	p.until("all are counted", func() bool {
+		r, err := source.Read(t.Context())
+		return err == nil && r.Slots[blue].Requests == answered[blue] && r.Lacking == ""
+	})
+}
+
+// role applies the role under a name of the test's own.
+func (p *place) role() string {
+	p.t.Helper()
+	text, err := os.ReadFile("../../../docs/operations/rbac/ingress.yaml")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var role rbacv1.ClusterRole
+	if err := yaml.UnmarshalStrict(text, &role); err != nil {
+		p.t.Fatal(err)
+	}
+	role.Name = p.Namespace
+	if _, err := p.Client.RbacV1().ClusterRoles().Create(p.t.Context(), &role, metav1.CreateOptions{}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		if err := p.Client.RbacV1().ClusterRoles().Delete(context.Background(), role.Name, metav1.DeleteOptions{}); err != nil {
+			p.t.Error(err)
+		}
+	})
+	return role.Name
+}
+
+// as is a client of a service account of the namespace.
+func (p *place) as(account string) kubernetes.Interface {
+	config := rest.CopyConfig(p.Config)
+	config.Impersonate.UserName = "system:serviceaccount:" + p.Namespace + ":" + account
+	return kubernetes.NewForConfigOrDie(config)
+}
+
+// bind gives an account a role in a namespace, or in the cluster.
+func (p *place) bind(t *testing.T, role, account, namespace string) {
+	t.Helper()
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}
+	subjects := []rbacv1.Subject{{Kind: "ServiceAccount", Name: account, Namespace: p.Namespace}}
+	meta := metav1.ObjectMeta{Name: p.Namespace, Namespace: namespace}
+	var err error
+	var remove func() error
+	if rbac := p.Client.RbacV1(); namespace == "" {
+		_, err = rbac.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}, metav1.CreateOptions{})
+		remove = func() error {
+			return rbac.ClusterRoleBindings().Delete(context.Background(), meta.Name, metav1.DeleteOptions{})
+		}
+	} else {
+		_, err = rbac.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}, metav1.CreateOptions{})
+		remove = func() error {
+			return rbac.RoleBindings(namespace).Delete(context.Background(), meta.Name, metav1.DeleteOptions{})
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := remove(); err != nil {
+			t.Error(err)
+		}
+	})
 }

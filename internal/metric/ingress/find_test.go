@@ -1,6 +1,7 @@
 package ingress_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -25,8 +28,9 @@ type cluster struct {
 	*proxy.Proxy
 	t *testing.T
 
-	mu   sync.Mutex
-	pods []corev1.Pod
+	mu       sync.Mutex
+	pods     []corev1.Pod
+	services []corev1.Service
 	// pages by NAMESPACE/POD:PORT/PATH.
 	pages map[string]*controller
 	asked []string
@@ -46,8 +50,7 @@ func (k *cluster) answer(w http.ResponseWriter, r *http.Request) {
 	namespace, rest, proxied := strings.Cut(path, "/pods/")
 	if !isPod || !proxied {
 		k.asked = append(k.asked, r.URL.Path+"?"+r.URL.Query().Get("labelSelector"))
-		list := corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: k.pods}
-		_ = json.NewEncoder(w).Encode(list)
+		_ = json.NewEncoder(w).Encode(k.list(r))
 		return
 	}
 	name := namespace + "/" + strings.Replace(rest, "/proxy", "", 1)
@@ -58,6 +61,35 @@ func (k *cluster) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte(page.page()))
+}
+
+// list gives what has the labels that are asked for.
+func (k *cluster) list(r *http.Request) any {
+	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil {
+		k.t.Error(err)
+	}
+	path, named := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/")
+	namespace, _, _ := strings.Cut(path, "/")
+	in := func(m metav1.ObjectMeta) bool {
+		return selector.Matches(labels.Set(m.Labels)) && (!named || namespace == m.Namespace)
+	}
+	if strings.HasSuffix(r.URL.Path, "/services") {
+		list := corev1.ServiceList{TypeMeta: metav1.TypeMeta{Kind: "ServiceList", APIVersion: "v1"}}
+		for _, s := range k.services {
+			if in(s.ObjectMeta) {
+				list.Items = append(list.Items, s)
+			}
+		}
+		return list
+	}
+	list := corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}}
+	for _, p := range k.pods {
+		if in(p.ObjectMeta) {
+			list.Items = append(list.Items, p)
+		}
+	}
+	return list
 }
 
 func (k *cluster) client() kubernetes.Interface {
@@ -104,7 +136,7 @@ func TestPods(t *testing.T) {
 		"ingress-nginx":                       {"nginx", "10254/metrics", app("ingress-nginx"), nil, ingress.PodOptions{}, ""},
 		"Envoy": {"envoy", "9901/stats/prometheus", map[string]string{"app": "envoy"}, nil, ingress.PodOptions{Namespace: "projectcontour", Labels: "app=envoy"},
 			"/api/v1/namespaces/projectcontour/pods?app=envoy"},
-		"a port by name":      {"envoy", "8002/stats", nil, []corev1.ContainerPort{{Name: "admin", ContainerPort: 8002}}, ingress.PodOptions{Labels: "a=b", Port: "admin", Path: "stats"}, ""},
+		"a port by name":      {"envoy", "8002/stats", map[string]string{"a": "b"}, []corev1.ContainerPort{{Name: "admin", ContainerPort: 8002}}, ingress.PodOptions{Labels: "a=b", Port: "admin", Path: "stats"}, ""},
 		"a port by number":    {"traefik", "1234/metrics", app("traefik"), []corev1.ContainerPort{metrics}, ingress.PodOptions{Port: "1234"}, ""},
 		"a path from its top": {"traefik", "9100/m", app("traefik"), nil, ingress.PodOptions{Path: "/m"}, ""},
 	} {
@@ -112,7 +144,7 @@ func TestPods(t *testing.T) {
 			c, k := newClock(), newCluster(t)
 			x := newController(t, c, test.format)
 			x.serve(blue, 1, 0, 0)
-			k.add(x, test.at, "ingress", "one", test.labels, test.ports...)
+			k.add(x, test.at, cmp.Or(test.options.Namespace, "ingress"), "one", test.labels, test.ports...)
 			s := k.source(t, c, test.options)
 			read(t, c, s)
 			x.serve(blue, 3, 0, 0)
@@ -122,6 +154,51 @@ func TestPods(t *testing.T) {
 			}
 			if test.list != "" && k.asked[0] != test.list {
 				t.Errorf("it listed %s", k.asked[0])
+			}
+		})
+	}
+}
+
+// Where the pods have other labels, those of a Service lead to them: each is read by itself, at the port that the Service calls metrics.
+func TestPodsBehindAService(t *testing.T) {
+	to := func(port string, target intstr.IntOrString, selector map[string]string) corev1.ServiceSpec {
+		return corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{{Name: port, Port: 9999, TargetPort: target}}}
+	}
+	own := map[string]string{"app": "edge"}
+	named := []corev1.ContainerPort{{Name: "inside", ContainerPort: 9200}}
+	for name, test := range map[string]struct {
+		at      string
+		specs   []corev1.ServiceSpec
+		ports   []corev1.ContainerPort
+		options ingress.PodOptions
+	}{
+		"by number":         {"9200/metrics", []corev1.ServiceSpec{to("metrics", intstr.FromInt32(9200), own)}, nil, ingress.PodOptions{}},
+		"by name":           {"9200/metrics", []corev1.ServiceSpec{to("metrics", intstr.FromString("inside"), own)}, named, ingress.PodOptions{}},
+		"as the Service's":  {"9999/metrics", []corev1.ServiceSpec{to("metrics", intstr.IntOrString{}, own)}, nil, ingress.PodOptions{}},
+		"another name":      {"9200/metrics", []corev1.ServiceSpec{to("admin", intstr.FromInt32(9200), own)}, nil, ingress.PodOptions{Port: "admin"}},
+		"a number of one's": {"9300/m", []corev1.ServiceSpec{to("metrics", intstr.FromInt32(9200), own)}, nil, ingress.PodOptions{Port: "9300", Path: "m", Namespace: "edge"}},
+		"no port":           {"9100/metrics", []corev1.ServiceSpec{to("web", intstr.FromInt32(80), own)}, nil, ingress.PodOptions{}},
+		"several Services":  {"9200/metrics", []corev1.ServiceSpec{to("web", intstr.FromInt32(80), own), to("metrics", intstr.FromInt32(9200), own)}, nil, ingress.PodOptions{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, k := newClock(), newCluster(t)
+			one, two := newController(t, c, "traefik"), newController(t, c, "traefik")
+			k.add(one, test.at, "edge", "one", own, test.ports...)
+			k.add(two, test.at, "edge", "two", own, test.ports...)
+			k.add(nil, "", "edge", "pending", own)
+			k.pods[2].Status.Phase = corev1.PodPending
+			k.add(nil, "", "elsewhere", "one", own)
+			for _, spec := range test.specs {
+				k.services = append(k.services, corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "edge", Name: "edge", Labels: app("traefik")}, Spec: spec})
+			}
+			one.serve(blue, 1, 0, 0)
+			s := k.source(t, c, test.options)
+			read(t, c, s)
+			one.serve(blue, 3, 0, 0)
+			two.serve(blue, 4, 0, 0)
+			r := read(t, c, s)
+			if r.Slots[blue].Requests != 7 || r.Lacking != "" || r.Cost.Requests != 2 {
+				t.Errorf("it read %+v", r)
 			}
 		})
 	}
@@ -175,23 +252,32 @@ func TestPodsNotFound(t *testing.T) {
 		text, _ := json.Marshal(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Code: int32(code), Reason: reason, Message: "so it is"})
 		return proxy.Answer(code, string(text), "Content-Type", "application/json")
 	}
+	unless := func(path string, otherwise http.HandlerFunc) func(int, *http.Request) http.HandlerFunc {
+		return func(_ int, r *http.Request) http.HandlerFunc {
+			if path != "" && strings.HasSuffix(r.URL.Path, path) {
+				return nil
+			}
+			return otherwise
+		}
+	}
+	bare := corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "traefik", Name: "traefik", Labels: app("traefik")}}
 	for name, test := range map[string]struct {
-		fault      http.HandlerFunc
+		fault      func(int, *http.Request) http.HandlerFunc
 		kind       fault.Kind
 		says, cure string
 	}{
+		"no Services": {unless("/pods", status(403, metav1.StatusReasonForbidden)), fault.Unreachable, "listing services is forbidden", "grant list on pods and services"},
 		"none":        {nil, fault.Unreachable, "no pod with labels", "name the URL"},
-		"forbidden":   {status(403, metav1.StatusReasonForbidden), fault.Unreachable, "listing pods is forbidden", "grant list on pods"},
-		"wrong label": {status(400, metav1.StatusReasonBadRequest), fault.Usage, "selects no pods", "as kubectl -l takes them"},
-		"broken":      {status(500, metav1.StatusReasonInternalError), fault.Unreachable, "so it is", "check the connection"},
-		"gone":        {proxy.Reset, fault.Unreachable, "does not answer within 3s", "check the connection"},
+		"forbidden":   {unless("", status(403, metav1.StatusReasonForbidden)), fault.Unreachable, "listing pods is forbidden", "grant list on pods"},
+		"wrong label": {unless("", status(400, metav1.StatusReasonBadRequest)), fault.Usage, "selects no pods", "as kubectl -l takes them"},
+		"broken":      {unless("", status(500, metav1.StatusReasonInternalError)), fault.Unreachable, "so it is", "check the connection"},
+		"gone":        {unless("", proxy.Reset), fault.Unreachable, "does not answer within 3s", "check the connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, k := newClock(), newCluster(t)
-			k.Always(test.fault)
-			if test.fault == nil {
-				k.Fault(nil)
-			}
+			// It has no pods, and the API server does not lead to what else is behind it.
+			k.services = append(k.services, bare)
+			k.Fault(test.fault)
 			_, err := k.source(t, c, ingress.PodOptions{}).Read(t.Context())
 			if !fault.Is(err, test.kind) || errors.Is(err, metric.ErrDown) != (test.kind == fault.Unreachable) ||
 				!strings.Contains(err.Error(), test.says) || !strings.Contains(fault.HintOf(err), test.cure) {

@@ -92,9 +92,31 @@ func New(o Options) *Ingress {
 // ingress-nginx (NAMESPACE-SERVICE-PORT), clusters of Envoy.
 type Series map[v1alpha1.Slot][]string
 
+// validate refuses names by which no slot could be told.
+func (s Series) validate(subject metric.Subject) error {
+	op := "count requests of " + subject.Service
+	owner := map[string]v1alpha1.Slot{}
+	for _, slot := range subject.Slots() {
+		for _, name := range s[slot] {
+			other, taken := owner[name]
+			switch {
+			case name == "":
+				return fault.New(fault.Usage, op, "the name of a series of slot %s is empty", slot).WithHint("name a service of Traefik, a backend of ingress-nginx or a cluster of Envoy")
+			case taken && other != slot:
+				return fault.New(fault.Usage, op, "the series %s is that of both slots", name).WithHint("put {{.Slot}} or {{.Release}} where the slots' names differ")
+			}
+			owner[name] = slot
+		}
+	}
+	return nil
+}
+
 // Source returns the counters of a subject.
 func (i *Ingress) Source(subject metric.Subject, question metric.Question, series Series) (*Source, error) {
 	if err := question.Validate(); err != nil {
+		return nil, err
+	}
+	if err := series.validate(subject); err != nil {
 		return nil, err
 	}
 	s := &Source{ingress: i, subject: subject, question: question, names: newNames(subject, series)}

@@ -303,8 +303,16 @@ func TestUsage(t *testing.T) {
 		"no Service": func() error { _, err := x.Source(metric.Subject{Service: "w"}, metric.Question{}, nil); return err }(),
 		"no class":   func() error { _, err := x.Source(subject(), metric.Question{Failed: []string{"5x"}}, nil); return err }(),
 		"no limit":   func() error { _, err := x.Source(subject(), metric.Question{SlowerThan: -1}, nil); return err }(),
-		"no URL":     func() error { _, err := ingress.URLs(nil); return err }(),
-		"no scheme":  func() error { _, err := ingress.URLs(nil, "traefik:9100/metrics"); return err }(),
+		"no name": func() error {
+			_, err := x.Source(subject(), metric.Question{}, ingress.Series{green: {""}})
+			return err
+		}(),
+		"no slot's name": func() error {
+			_, err := x.Source(subject(), metric.Question{}, ingress.Series{blue: {"edge"}, green: {"edge"}})
+			return err
+		}(),
+		"no URL":    func() error { _, err := ingress.URLs(nil); return err }(),
+		"no scheme": func() error { _, err := ingress.URLs(nil, "traefik:9100/metrics"); return err }(),
 	} {
 		if !fault.Is(err, fault.Usage) || fault.HintOf(err) == "" && name != "no URL" {
 			t.Errorf("%s: %v", name, err)

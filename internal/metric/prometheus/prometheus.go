@@ -17,7 +17,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"text/template"
 	"time"
 
 	"github.com/prometheus/client_golang/api"
@@ -103,22 +102,6 @@ type Queries struct {
 	Requests, Failed, Slow string
 }
 
-// words are what templates know.
-type words struct{ Slot, Release, Service, Environment, Namespace string }
-
-func fill(what, text string, w words) (string, error) {
-	parsed, err := template.New(what).Option("missingkey=error").Parse(text)
-	var filled strings.Builder
-	if err == nil {
-		err = parsed.Execute(&filled, w)
-	}
-	if err != nil {
-		return "", fault.New(fault.Usage, "read the query for "+what, "%w", err).
-			WithHint("what is put in is {{.Slot}}, {{.Release}}, {{.Service}}, {{.Environment}} and {{.Namespace}}")
-	}
-	return filled.String(), nil
-}
-
 // Source returns the counters of a subject.
 func (s *Server) Source(subject metric.Subject, queries Queries) (*Source, error) {
 	op := "count requests of " + subject.Service + " at Prometheus " + s.name
@@ -128,7 +111,6 @@ func (s *Server) Source(subject metric.Subject, queries Queries) (*Source, error
 	source := &Source{server: s, turn: metric.NewTurn(), op: op, subject: subject, follow: map[string]uint64{}, instances: map[string]bool{}}
 	texts := map[string]bool{}
 	for _, slot := range subject.Slots() {
-		w := words{string(slot), slot.HelmRelease(subject.Service), subject.Service, subject.Environment, subject.Namespace}
 		for _, q := range []struct {
 			what string
 			part part
@@ -137,7 +119,7 @@ func (s *Server) Source(subject metric.Subject, queries Queries) (*Source, error
 			if q.text == "" {
 				continue
 			}
-			text, err := fill(q.what, q.text, w)
+			text, err := metric.Fill("the query for "+q.what, q.text, subject, slot)
 			if err != nil {
 				return nil, err
 			}
@@ -295,8 +277,7 @@ var _ metric.Valuer = (*Query)(nil)
 
 // Query returns the value of an expression for a subject's candidate. In it stands what stands in Queries.
 func (s *Server) Query(subject metric.Subject, expression string) (*Query, error) {
-	slot := subject.Candidate
-	text, err := fill("a value", expression, words{string(slot), slot.HelmRelease(subject.Service), subject.Service, subject.Environment, subject.Namespace})
+	text, err := metric.Fill("the query for a value", expression, subject, subject.Candidate)
 	if err == nil && strings.TrimSpace(text) == "" {
 		err = fault.New(fault.Usage, "read the query for a value", "it is empty")
 	}

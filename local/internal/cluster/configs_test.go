@@ -82,7 +82,7 @@ func TestCorefileForwardsOnlyWhereThereIsSomebody(t *testing.T) {
 	}
 }
 
-func TestTraefikListensOnLoopbackAndMeasuresHalfASecond(t *testing.T) {
+func TestTraefikListensOnLoopbackAndMeasuresWhatItDoesByDefaultAndHalfASecond(t *testing.T) {
 	content, err := yaml.Marshal(defaults().traefikConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -104,12 +104,47 @@ func TestTraefikListensOnLoopbackAndMeasuresHalfASecond(t *testing.T) {
 			t.Errorf("entry point %s listens on %s", name, entry.Address)
 		}
 	}
-	half := false
-	for _, bucket := range config.Metrics.Prometheus.Buckets {
-		half = half || bucket == 0.5
-	}
-	if !half || !config.Metrics.Prometheus.AddServicesLabels || len(config.EntryPoints) != 2 {
+	if !reflect.DeepEqual(config.Metrics.Prometheus.Buckets, []float64{0.1, 0.3, 0.5, 1.2, 5}) || !config.Metrics.Prometheus.AddServicesLabels || len(config.EntryPoints) != 2 {
 		t.Errorf("configuration is %+v", config)
+	}
+}
+
+// Whoever looks for Traefik's metrics in the cluster finds a pod that hands them on from where Traefik shows them, at the node's address only.
+func TestMetricsAreBehindAPod(t *testing.T) {
+	content, err := yaml.Marshal(defaults().metricsObject())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var daemon struct {
+		Spec struct {
+			Template struct {
+				Metadata struct{ Labels map[string]string }
+				Spec     struct {
+					HostNetwork bool
+					Containers  []struct {
+						Args  []string
+						Ports []struct {
+							Name          string
+							ContainerPort int
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal(content, &daemon); err != nil {
+		t.Fatal(err)
+	}
+	pod := daemon.Spec.Template
+	if pod.Metadata.Labels["app.kubernetes.io/name"] != "traefik" || !pod.Spec.HostNetwork {
+		t.Errorf("the pod is\n%s", content)
+	}
+	c := pod.Spec.Containers[0]
+	if want := []string{"-listen", "10.213.255.254:8082", "-to", "127.0.0.1:8082"}; !reflect.DeepEqual(c.Args, want) {
+		t.Errorf("it is run with %q, want %q", c.Args, want)
+	}
+	if c.Ports[0].Name != "metrics" || c.Ports[0].ContainerPort != 8082 {
+		t.Errorf("its port is %+v", c.Ports[0])
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -18,57 +19,58 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// pushPause assembles the image that holds pods' namespaces open, of one program, and puts it into the registry.
-func pushPause(ctx context.Context, reference, program string) error {
+// pushProgram assembles an image of one program, which needs nothing else, and puts it into the registry.
+func pushProgram(ctx context.Context, reference, program string) error {
 	binary, err := os.ReadFile(program)
 	if err != nil {
-		return fmt.Errorf("read the pause program: %w", err)
+		return fmt.Errorf("read the program of image %s: %w", reference, err)
 	}
+	file := filepath.Base(program)
 	var archive bytes.Buffer
 	writer := tar.NewWriter(&archive)
-	header := &tar.Header{Name: "pause", Mode: 0o755, Size: int64(len(binary)), Typeflag: tar.TypeReg}
+	header := &tar.Header{Name: file, Mode: 0o755, Size: int64(len(binary)), Typeflag: tar.TypeReg}
 	if err := writer.WriteHeader(header); err != nil {
-		return fmt.Errorf("pack the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", reference, err)
 	}
 	if _, err := writer.Write(binary); err != nil {
-		return fmt.Errorf("pack the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", reference, err)
 	}
 	if err := writer.Close(); err != nil {
-		return fmt.Errorf("pack the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", reference, err)
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
 	})
 	if err != nil {
-		return fmt.Errorf("pack the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", reference, err)
 	}
 	image, err := mutate.AppendLayers(empty.Image, layer)
 	if err != nil {
-		return fmt.Errorf("pack the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", reference, err)
 	}
-	image, err = describe(image)
+	image, err = describe(image, file)
 	if err != nil {
-		return fmt.Errorf("pack the pause image: %w", err)
+		return fmt.Errorf("pack image %s: %w", reference, err)
 	}
 	target, err := name.ParseReference(reference, name.Insecure)
 	if err != nil {
-		return fmt.Errorf("name of the pause image: %w", err)
+		return fmt.Errorf("name of image %s: %w", reference, err)
 	}
 	// The registry is this machine's own: no proxy stands between.
 	if err := remote.Write(target, image, remote.WithContext(ctx), remote.WithTransport(&http.Transport{})); err != nil {
-		return fmt.Errorf("push the pause image: %w", err)
+		return fmt.Errorf("push image %s: %w", reference, err)
 	}
 	return nil
 }
 
-func describe(image v1.Image) (v1.Image, error) {
+func describe(image v1.Image, file string) (v1.Image, error) {
 	config, err := image.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", runtime.GOARCH
-	config.Config.Entrypoint = []string{"/pause"}
+	config.Config.Entrypoint = []string{"/" + file}
 	config.Config.User = "65535:65535"
 	return mutate.ConfigFile(image, config)
 }

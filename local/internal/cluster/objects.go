@@ -60,8 +60,39 @@ func (s Settings) baseObjects() []object {
 			"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
 			"metadata":    object{"name": storageClass, "annotations": object{"storageclass.kubernetes.io/is-default-class": "true"}},
 			"provisioner": provisionerName, "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
-		})...)
+		},
+		s.metricsObject())...)
 }
+
+// metricsObject is a pod that shows the entry point's metrics at the node's own address, with the label that Traefik's chart gives to its
+// pods: whoever looks for Traefik in the cluster finds it, and the API server leads to it. To a Service that has no pods it would not.
+func (s Settings) metricsObject() object {
+	labels := object{"app.kubernetes.io/name": traefik}
+	return object{
+		"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": object{"name": traefik, "namespace": systemNamespace, "labels": labels},
+		"spec": object{
+			"selector": object{"matchLabels": labels},
+			"template": object{
+				"metadata": object{"labels": labels},
+				"spec": object{
+					"hostNetwork": true, "automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": 1,
+					"containers": []object{{
+						"name": "metrics", "image": s.relayImage(), "imagePullPolicy": "Always",
+						"args":  []string{"-listen", s.onNode(s.MetricsPort), "-to", fmt.Sprintf("127.0.0.1:%d", s.MetricsPort)},
+						"ports": []object{{"name": "metrics", "containerPort": s.MetricsPort, "hostPort": s.MetricsPort, "protocol": "TCP"}},
+						"securityContext": object{
+							"runAsUser": 0, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+							"capabilities": object{"drop": []string{"ALL"}, "add": []string{"NET_BIND_SERVICE"}},
+						},
+					}},
+				},
+			},
+		},
+	}
+}
+
+// podMetricsURL is where the cluster finds the entry point's metrics.
+func (s Settings) podMetricsURL() string { return "http://" + s.onNode(s.MetricsPort) + "/metrics" }
 
 // gatewayObjects need the kinds of the Gateway API.
 func (s Settings) gatewayObjects() []object {

@@ -136,6 +136,7 @@ func (s Settings) nodeAddress() netip.Addr { return s.part(255, 254, 32).Addr() 
 func (s Settings) registryHost() string    { return fmt.Sprintf("localhost:%d", s.RegistryPort) }
 func (s Settings) apiServer() string       { return fmt.Sprintf("https://127.0.0.1:%d", s.APIPort) }
 func (s Settings) pauseImage() string      { return s.registryHost() + "/sluice-local/pause:1" }
+func (s Settings) relayImage() string      { return s.registryHost() + "/sluice-local/relay:1" }
 func (s Settings) entryURL() string        { return fmt.Sprintf("http://127.0.0.1:%d", s.HTTPPort) }
 func (s Settings) buildkit() string        { return "unix://" + s.layout().buildkitSocket() }
 func (s Settings) metricsURL() string {

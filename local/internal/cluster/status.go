@@ -117,6 +117,7 @@ func (s Settings) probe(ctx context.Context, status *Status) error {
 		{"node", func(ctx context.Context) error { return hasCondition(ctx, api, s.nodePath(), "Ready") }},
 		{"name server", s.resolves},
 		{"entry point", answers(s.entryURL())},
+		{"metrics", answers(s.podMetricsURL())},
 		{"Gateway", func(ctx context.Context) error { return hasCondition(ctx, api, gatewayPath(), "Programmed") }},
 		{"BuildKit", s.builds},
 		{"registry", answers(fmt.Sprintf("http://127.0.0.1:%d/v2/", s.RegistryPort))},

@@ -258,7 +258,7 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	if err := n.run(ctx, on, apiserver, relay); err != nil {
 		return err
 	}
-	if err := n.providePause(ctx, programs); err != nil {
+	if err := n.provideImages(ctx, programs); err != nil {
 		return err
 	}
 	if err := n.await(ctx, "wait for the container runtime", patience, connects(s.layout().containerdSocket())); err != nil {
@@ -289,13 +289,16 @@ func (n *Node) start(ctx context.Context, programs component.Programs) error {
 	return n.settle(ctx, api)
 }
 
-// providePause pushes the image that every pod needs, once the registry answers.
-func (n *Node) providePause(ctx context.Context, programs component.Programs) error {
+// provideImages pushes what the node's own pods are made of, once the registry answers: every pod needs the first.
+func (n *Node) provideImages(ctx context.Context, programs component.Programs) error {
 	url := fmt.Sprintf("http://127.0.0.1:%d/v2/", n.settings.RegistryPort)
 	if err := n.await(ctx, "wait for the registry", patience, answers(url)); err != nil {
 		return err
 	}
-	return pushPause(ctx, n.settings.pauseImage(), programs.Path("pause", "pause"))
+	if err := pushProgram(ctx, n.settings.pauseImage(), programs.Path("pause", "pause")); err != nil {
+		return err
+	}
+	return pushProgram(ctx, n.settings.relayImage(), programs.Path("relay", "relay"))
 }
 
 // startOptional starts the parts that not every node has.
@@ -356,6 +359,7 @@ func (n *Node) settle(ctx context.Context, api *kubeapi.Client) error {
 		{"the node", ready(s.nodePath(), "Ready")},
 		{"Services and the name server", s.resolves},
 		{"the entry point", answers(s.entryURL())},
+		{"its metrics", answers(s.podMetricsURL())},
 		{"the Gateway", ready(gatewayPath(), "Programmed")},
 		{"BuildKit", s.builds},
 	} {

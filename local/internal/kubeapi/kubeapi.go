@@ -128,6 +128,7 @@ func kinds() map[string]kind {
 		"Namespace":                        {"namespaces", false},
 		"Service":                          {"services", true},
 		"EndpointSlice":                    {"endpointslices", true},
+		"DaemonSet":                        {"daemonsets", true},
 		"ClusterRole":                      {"clusterroles", false},
 		"ClusterRoleBinding":               {"clusterrolebindings", false},
 		"CustomResourceDefinition":         {"customresourcedefinitions", false},
