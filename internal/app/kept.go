@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/fault"
 )
@@ -15,6 +16,14 @@ func (s *supply) Observe(ctx context.Context, scope deploy.Scope) (deploy.Observ
 		return deploy.Observation{}, err
 	}
 	return s.releaser.Observe(ctx, scope)
+}
+
+// Testify learns first, too. Where that fails nothing is told: it could not be told without secrets.
+func (s *supply) Testify(ctx context.Context, scope deploy.Scope, candidate, live v1alpha1.Slot) deploy.Testimony {
+	if err := s.learn(ctx, scope); err != nil {
+		return deploy.Testimony{Lacking: "the logs and values of the slots, because it could not be found out what is secret in them: " + err.Error()}
+	}
+	return s.releaser.Testify(ctx, scope, candidate, live)
 }
 
 // learn makes the contents of the service's Secrets known, once; those who come while it asks, ask as well: nobody waits for another's

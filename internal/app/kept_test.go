@@ -3,8 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/variables"
@@ -13,6 +15,31 @@ import (
 func (r *requests) Observe(context.Context, deploy.Scope) (deploy.Observation, error) {
 	r.observed++
 	return deploy.Observation{}, nil
+}
+
+func (r *requests) Testify(context.Context, deploy.Scope, v1alpha1.Slot, v1alpha1.Slot) deploy.Testimony {
+	r.observed++
+	return deploy.Testimony{Differences: []string{"a: 1 → 2"}}
+}
+
+// TestAWitnessKnowsWhatToHide: what pods and values tell is not asked for before it is known what is secret in it.
+func TestAWitnessKnowsWhatToHide(t *testing.T) {
+	s := newSupply(t)
+	s.shelf.before = []string{"the-f0rmer-password"}
+	for _, w := range []deploy.Witness{s.supply, unwatched{s.supply}} {
+		if got := w.Testify(t.Context(), deploy.Scope{}, v1alpha1.SlotGreen, v1alpha1.SlotBlue); len(got.Differences) != 1 {
+			t.Errorf("%+v", got)
+		}
+	}
+	if !s.secrets.Holds("the-f0rmer-password") {
+		t.Error("the service's Secrets are not known")
+	}
+	blind := newSupply(t)
+	blind.shelf.broken = fault.New(fault.Unreachable, "list Secrets", "forbidden")
+	got := blind.supply.Testify(t.Context(), deploy.Scope{}, v1alpha1.SlotGreen, v1alpha1.SlotBlue)
+	if blind.requests.observed != 0 || len(got.Differences) != 0 || !strings.Contains(got.Lacking, "list Secrets: forbidden") {
+		t.Errorf("%+v", got)
+	}
 }
 
 // TestWhatPodsKnowIsMasked: a run that reads no store, such as one that resumes, meets secrets in the words of pods all the same.

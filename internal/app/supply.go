@@ -18,6 +18,7 @@ import (
 // releaser is all that a place needs of what deploys.
 type releaser interface {
 	deploy.Releaser
+	deploy.Witness
 	rollout.Preflight
 	rollout.Watcher
 }

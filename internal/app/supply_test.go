@@ -20,6 +20,7 @@ import (
 // requests is a fake of what deploys: it remembers requests.
 type requests struct {
 	deploy.Releaser
+	deploy.Witness
 	deployed, checked []deploy.Request
 	observed          int
 }

@@ -1,4 +1,4 @@
-// Package ci knows the systems that run pipelines: which one this is, and how it is told what to mask; it must not write anything itself.
+// Package ci knows the systems that run pipelines: which one this is, and how it is told what to mask and what to show; it must not write anything itself.
 package ci
 
 import (
@@ -31,15 +31,8 @@ func Detect(lookup func(string) (string, bool)) System {
 // and do not show them. There are none for a value that would mask half of the log, a line of fewer than four characters, nor where
 // there is no system.
 func (s System) Mask(value string) []string {
-	var format func(line string) string
-	switch s {
-	case GitHub:
-		escape := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
-		format = func(line string) string { return "::add-mask::" + escape.Replace(line) }
-	case Azure:
-		escape := strings.NewReplacer("%", "%AZP25", "\r", "%0D", "\n", "%0A")
-		format = func(line string) string { return "##vso[task.setsecret]" + escape.Replace(line) }
-	default:
+	begin := map[System]string{GitHub: "::add-mask::", Azure: "##vso[task.setsecret]"}[s]
+	if begin == "" {
 		return nil
 	}
 	var commands []string
@@ -47,9 +40,18 @@ func (s System) Mask(value string) []string {
 		if line = strings.TrimSpace(line); len(line) < 4 || strings.HasPrefix(line, "-----") {
 			continue
 		}
-		if command := format(line); !slices.Contains(commands, command) {
+		if command := begin + s.escape(line); !slices.Contains(commands, command) {
 			commands = append(commands, command)
 		}
 	}
 	return commands
+}
+
+// escape writes a text as what follows a command.
+func (s System) escape(text string) string {
+	percent := "%25"
+	if s == Azure {
+		percent = "%AZP25"
+	}
+	return strings.NewReplacer("%", percent, "\r", "%0D", "\n", "%0A").Replace(text)
 }

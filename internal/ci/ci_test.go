@@ -42,6 +42,26 @@ func TestMaskCommands(t *testing.T) {
 	}
 }
 
+func TestWhereASummaryGoes(t *testing.T) {
+	env := map[string]string{"GITHUB_STEP_SUMMARY": "/tmp/step", "AGENT_TEMPDIRECTORY": "/agent/50%/_temp"}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	for system, want := range map[System]Summary{
+		"":     {},
+		GitHub: {Path: "/tmp/step"},
+		Azure:  {Path: "/agent/50%/_temp/shop-prod-3.md", Command: "##vso[task.uploadsummary]/agent/50%AZP25/_temp/shop-prod-3.md"},
+	} {
+		if got := system.Summary(lookup, "shop-prod-3"); got != want {
+			t.Errorf("%s: %+v", system, got)
+		}
+	}
+	clear(env)
+	for _, system := range []System{GitHub, Azure} {
+		if got := system.Summary(lookup, "x"); got != (Summary{}) {
+			t.Errorf("%s without its variables: %+v", system, got)
+		}
+	}
+}
+
 // process of a machine that is made of files.
 type process struct {
 	pid, parent int

@@ -96,7 +96,8 @@ func (inv *invocation) takeBack(ctx context.Context, place *app.Place, request v
 		return nil, fault.New(fault.Refused, string(request.Kind), "rollout %d is %s: %w", r.Number, r.Phase, errTooLate).
 			WithHint("`sluice rollback %s --env %s` goes back to the release before it", place.Key.Service, place.Key.Environment)
 	}
-	_, err = inv.arrive(place, r, err)
+	doc, err := inv.arrive(place, r, err)
+	inv.summarize(doc, err)
 	return nil, err
 }
 

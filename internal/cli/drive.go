@@ -107,6 +107,7 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 		doc.Verified = proofs
 		doc.AlreadyLive = r.Phase.Final() && r.FinishedAt.Before(begun)
 	}
+	inv.summarize(doc, err)
 	return doc, err
 }
 

@@ -35,6 +35,7 @@ func newResume(inv *invocation) *cobra.Command {
 				r, err := place.Machine.Drive(ctx, place.Key, active.Number, inv.driving(place, flags.wait))
 				doc, err := inv.arrive(place, r, err)
 				p.Stop()
+				inv.summarize(doc, err)
 				if err != nil {
 					return err
 				}

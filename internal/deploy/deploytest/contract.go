@@ -51,6 +51,9 @@ func Contract(t *testing.T, subject func(t *testing.T) Subject) {
 		{"a foreign release is observed and can be returned to", testForeign},
 		{"a foreign pending operation locks", testForeignPending},
 		{"a cancelled context stops", testCancelled},
+		{"a witness tells what is wrong with a candidate", testWitness},
+		{"a witness compares the one slot with what it was", testWitnessDirect},
+		{"a witness says what it cannot see", testWitnessBlind},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, subject(t)) })
 	}

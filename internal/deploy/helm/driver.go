@@ -14,6 +14,9 @@ import (
 	releasev1 "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage"
 	"helm.sh/helm/v4/pkg/storage/driver"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typed "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -162,12 +165,19 @@ func getRevision(store *storage.Storage, name string, version int) (*releasev1.R
 
 // stored reads a revision from the cluster.
 func (r *Releaser) stored(ctx context.Context, namespace string, rev revision) (*releasev1.Release, error) {
-	// The driver has no context of its own; the call's is kept by the transport of a session, and here by a short request.
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	store := storage.Init(driver.NewSecrets(r.kube.CoreV1().Secrets(namespace)))
+	store := storage.Init(driver.NewSecrets(bounded{r.kube.CoreV1().Secrets(namespace), ctx}))
 	return getRevision(store, rev.release, rev.version)
+}
+
+// bounded reads Secrets within a context: Helm's driver has none of its own.
+type bounded struct {
+	typed.SecretInterface
+	ctx context.Context
+}
+
+// Get implements typed.SecretInterface.
+func (b bounded) Get(_ context.Context, name string, o metav1.GetOptions) (*corev1.Secret, error) {
+	return b.SecretInterface.Get(b.ctx, name, o)
 }
 
 func mergePatch(v any) ([]byte, error) {

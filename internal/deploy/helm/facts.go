@@ -30,8 +30,7 @@ func podFacts(pod corev1.Pod) []v1alpha1.PodFact {
 			out = append(out, v1alpha1.PodFact{Pod: pod.Name, Reason: c.Reason, Message: c.Message})
 		}
 	}
-	statuses := append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...)
-	for _, c := range statuses {
+	for _, c := range statuses(pod) {
 		if f, ok := containerFact(c); ok {
 			f.Pod, f.Container = pod.Name, c.Name
 			out = append(out, f)
@@ -138,19 +137,9 @@ func apology(answer []byte) bool {
 	}, func(begin string) bool { return bytes.HasPrefix(text, []byte(begin)) })
 }
 
-// lastWords reads the end of a container's log: of the run that failed where there is one.
+// lastWords reads the end of a container's log: of the run that failed where there is one. A log that cannot be read says nothing.
 func (r *Releaser) lastWords(ctx context.Context, namespace string, f v1alpha1.PodFact) string {
-	lines := int64(logLines)
 	failed := f.Reason != "NotReady"
-	for _, previous := range []bool{failed, false, failed} {
-		raw, err := r.kube.CoreV1().Pods(namespace).GetLogs(f.Pod, &corev1.PodLogOptions{
-			Container: f.Container, TailLines: &lines, Previous: previous,
-		}).DoRaw(ctx)
-		if err == nil && len(raw) > 0 && !apology(raw) {
-			t := &tail{hide: r.Hide}
-			_, _ = t.Write(raw) // a tail takes everything
-			return t.String()
-		}
-	}
-	return ""
+	text, _ := r.readLog(ctx, namespace, f.Pod, f.Container, failed, false, failed)
+	return text
 }
