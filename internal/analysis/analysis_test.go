@@ -84,7 +84,7 @@ func TestWords(t *testing.T) {
 		{"everything fails", 0, func(f *feed) analysis.Report { f.run(60, nil, n(100, 0)); return f.run(2, n(10, 10), n(90, 0)) },
 			analysis.Abort, analysis.Bad, false, "100 % of 10 requests failed, live 0 % of 5 990: worse than chance explains (less than 1 in 10^15)"},
 		{"everything fails from the first read on", 0, func(f *feed) analysis.Report { return f.run(5, n(10, 10), n(90, 0)) },
-			analysis.Abort, analysis.Bad, false, "worse than chance explains (1 in 5 4"},
+			analysis.Abort, analysis.Bad, false, "worse than chance explains (1 in 3 9"},
 		{"both fail", 0, func(f *feed) analysis.Report { f.run(60, nil, n(100, 0)); return f.run(300, n(10, 10), n(90, 90)) },
 			analysis.More, "", true, "not enough to tell"},
 		{"both break the limit", 0.01, func(f *feed) analysis.Report { return f.run(300, n(20, 1), n(80, 4)) },

@@ -19,9 +19,9 @@ type finding struct {
 
 func (f finding) broken() bool { return f.worse >= f.needed }
 
-// parts of a question's share of FalseAbort: the comparison has half of it, because it is the one that finds faults early.
+// parts of a question's share of FalseAbort: the comparison has most of it, because it is the one that finds faults early.
 const (
-	partLive     = 2
+	partLive     = 4
 	partBaseline = 1
 	partLimit    = 1
 )

@@ -9,6 +9,8 @@ const (
 	blockAlone = 50
 	// enoughHistory is the number of requests of the live slot from which on its history is bet on.
 	enoughHistory = 1000
+	// partBefore is the part of the money that is bet against the live slot's history once that is long enough.
+	partBefore = 0.8
 	// atOnce is the evidence that live and candidate, side by side, must give in any case: whatever happens to both at
 	// once is taken for the candidate's fault with a chance of at most 1 in 50, however unlike the live slot's history it is.
 	atOnce = 50
@@ -31,6 +33,8 @@ type comparison struct {
 	Beside wealth `json:"beside"`
 	Before wealth `json:"before"`
 	Same   wealth `json:"same"`
+	// Handed is what Beside owned when a part of it was handed to Before.
+	Handed float64 `json:"handed,omitempty"`
 }
 
 // look takes in what both slots did since the last read. What it adds to the live slot's history is bet on from the next block on.
@@ -44,10 +48,13 @@ func (c *comparison) look(b block, h *history, effect float64) {
 	case b.N == 0 && b.LN >= blockLive:
 		h.add(b.LN, b.LX)
 	case b.N > 0 && b.LN > 0 && (b.LN >= blockRatio*b.N || b.N >= blockMost):
-		c.beside(b, h, effect)
 		if h.Requests >= enoughHistory {
+			if c.Before.Bets == 0 {
+				c.Handed = c.Beside.total()
+			}
 			c.before(b, h, effect)
 		}
+		c.beside(b, h, effect)
 		h.add(b.LN, b.LX)
 	case b.LN == 0 && b.N >= blockAlone:
 	default:
@@ -56,11 +63,14 @@ func (c *comparison) look(b block, h *history, effect float64) {
 	c.Open = block{}
 }
 
-// evidence is the money of the two who bet that the candidate is worse, in equal parts. What one has won against the live slot's past
-// does not count before the other has won enough side by side.
+// evidence is the money of the two who bet that the candidate is worse: Beside has all of it until there is enough history, and hands
+// then a part to Before. What Before has won against the live slot's past does not count until Beside has won enough side by side.
 func (c *comparison) evidence() float64 {
 	beside := c.Beside.total()
-	both := (beside + c.Before.total()) / 2
+	if c.Before.Bets == 0 {
+		return beside
+	}
+	both := (1-partBefore)*beside + partBefore*c.Handed*c.Before.total()
 	if beside < atOnce {
 		return min(both, beside)
 	}
@@ -73,7 +83,8 @@ func (c *comparison) beside(b block, h *history, effect float64) {
 	// Where failures come in bursts many of them say as much as few: the exponents of a fair bet may be lowered.
 	mine, live := 1/(1+(b.N-1)*burst), 1/(1+max(b.LN-1, 0)*burst)
 	n, x, ln, lx := b.N*mine, b.X*mine, b.LN*live, b.LX*live
-	c.Beside.bet(bets, func(k int) float64 {
+	stakes := spread()
+	c.Beside.bet(stakes[:], func(k int) float64 {
 		a := worse(p, effect, k)
 		null := (n*a + ln*p) / (n + ln)
 		return likelihood(n, x, a) + likelihood(ln, lx, p) - likelihood(n+ln, x+lx, null)
@@ -82,7 +93,7 @@ func (c *comparison) beside(b block, h *history, effect float64) {
 		return
 	}
 	q := nearest(n, ln, p, effect)
-	c.Same.bet(1, func(int) float64 {
+	c.Same.bet([]float64{1}, func(int) float64 {
 		return likelihood(n, x, p) - likelihood(n, x, q+effect) + likelihood(ln, lx, p) - likelihood(ln, lx, q)
 	})
 }
@@ -107,14 +118,18 @@ func nearest(n, ln, p, effect float64) float64 {
 	return max((low+high)/2, 1e-12)
 }
 
-// before bets on the candidate against what live has been, corrected by what live does at the same time: independent failures
-// and failures in bursts are both refuted, whichever explains the candidate better.
+// before bets on the candidate against what live has been, corrected by what live does at the same time. Independent failures, bursts that
+// both slots share, and bursts of each slot by itself as live has shown them: the one that explains the candidate best is refuted.
 func (c *comparison) before(b block, h *history, effect float64) {
 	u := h.high(0.5)
-	strength := min(1/max(h.burst(), usual)-1, h.Requests)
-	bad, good := strength*u+b.LX, strength*(1-u)+b.LN-b.LX
-	null := max(logBeta(bad+b.X, good+b.N-b.X)-logBeta(bad, good), likelihood(b.N, b.X, u))
-	c.Before.bet(bets, func(k int) float64 {
+	strength := min(1/h.reckon()-1, h.Requests)
+	null := max(likelihood(b.N, b.X, u), drawn(b.N, b.X, strength*u+b.LX, strength*(1-u)+b.LN-b.LX))
+	if burst := h.burst(); burst > 0 {
+		strength = 1/burst - 1
+		null = max(null, drawn(b.N, b.X, strength*u, strength*(1-u)))
+	}
+	stakes := spread()
+	c.Before.bet(stakes[:], func(k int) float64 {
 		a := worse(u, effect, k)
 		return likelihood(b.N, b.X, a) - null
 	})

@@ -6,8 +6,10 @@ const (
 	// memory is how many requests of the live slot are remembered at full weight; beyond, all that is remembered is halved, so that
 	// the slot's rate of an hour ago fades.
 	memory = 50_000
-	// usual is the correlation within a second that is reckoned with before the live slot has shown a larger one.
+	// usual is the correlation within a second that is reckoned with before the live slot has shown a smaller or a larger one.
 	usual = 0.05
+	// leastBurst is the smallest one that the arithmetic is good for; it is none.
+	leastBurst = 1e-6
 )
 
 // history is what the live slot has shown so far: how often it fails, and whether its failures come in bursts.
@@ -59,8 +61,17 @@ func (h *history) together() float64 {
 
 // burst is the correlation of failures within a read: 0 where they come independently, as far as one can tell, 1 where all or none fail.
 func (h *history) burst() float64 {
-	if h.Scale <= 0 {
+	if h.Scale <= 0 || h.Excess <= 2*math.Sqrt(h.Noise) {
 		return 0
 	}
-	return min(max((h.Excess-2*math.Sqrt(h.Noise))/h.Scale, 0), 0.5)
+	return min(h.Excess/h.Scale, 0.5)
+}
+
+// reckon is the correlation within a read that has to be reckoned with: the usual one, until it is seen that it is smaller or larger.
+func (h *history) reckon() float64 {
+	if h.Scale <= 0 {
+		return usual
+	}
+	most := max((h.Excess+2*math.Sqrt(h.Noise))/h.Scale, leastBurst)
+	return max(h.burst(), min(usual, most))
 }

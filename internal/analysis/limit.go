@@ -15,7 +15,7 @@ type limit struct {
 func (l *limit) look(b block, most, effect float64) {
 	if b.N > 0 {
 		above(&l.Over, b.X/b.N, most, effect)
-		l.Under.bet(2, func(k int) float64 { return share(b.X/b.N, most, most*[...]float64{0.5, 0.1}[k]) })
+		l.Under.bet([]float64{0.5, 0.5}, func(k int) float64 { return share(b.X/b.N, most, most*[...]float64{0.5, 0.1}[k]) })
 	}
 	if b.LN > 0 {
 		above(&l.Live, b.LX/b.LN, most, effect)
@@ -23,7 +23,8 @@ func (l *limit) look(b block, most, effect float64) {
 }
 
 func above(w *wealth, y, most, effect float64) {
-	w.bet(bets, func(k int) float64 { return share(y, most, worse(most, effect, k)) })
+	stakes := [bets]float64{1. / bets, 1. / bets, 1. / bets, 1. / bets, 1. / bets, 1. / bets}
+	w.bet(stakes[:], func(k int) float64 { return share(y, most, worse(most, effect, k)) })
 }
 
 // share is the logarithm of 1 + λ(y - most), with the λ that suits a rate of p.

@@ -37,6 +37,25 @@ func (q Question) sentence(a Answer, f finding) string {
 	return what + ": not enough to tell"
 }
 
+// Line is what was counted, with the intervals that hold the rates:
+//
+//	errors: candidate 5.1 % of 412 (3.2–8.1 %), live 0.5 % of 1 650 (0.2–1.1 %)
+func (a Answer) Line() string {
+	line := fmt.Sprintf("%s: candidate %s, live %s", a.Question, a.Candidate, a.Live)
+	if a.Max > 0 {
+		line += fmt.Sprintf(", %s may", percent(a.Max))
+	}
+	return line
+}
+
+// String is the share with its interval: 5.1 % of 412 (3.2–8.1 %).
+func (r Rate) String() string {
+	if r.Requests == 0 {
+		return "no request"
+	}
+	return fmt.Sprintf("%s of %s (%s–%s)", percent(r.Share()), count(r.Requests), strings.TrimSuffix(percent(r.Low), " %"), percent(r.High))
+}
+
 // odds of an e-value, with two digits.
 func odds(e float64) string {
 	if e >= 1e15 {

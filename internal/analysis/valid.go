@@ -15,6 +15,9 @@ func (q *question) valid() error {
 			}
 		}
 	}
+	if h := q.Comparison.Handed; h < 0 || h > mostWealth {
+		return unusable("the recorded state holds money that nobody can have won")
+	}
 	if !q.Comparison.Open.valid() || !(block{LN: q.History.Requests, LX: q.History.Bad}).valid() || q.History.Scale < 0 || q.History.Noise < 0 {
 		return unusable("the recorded state holds counts that cannot be")
 	}

@@ -20,10 +20,11 @@ type wealth struct {
 	Parts []float64 `json:"parts"`
 }
 
-// bet plays one round: log(k) is the logarithm of what bet k of n multiplies its money by, at most 1 on average under the hypothesis.
-func (w *wealth) bet(n int, log func(k int) float64) {
-	if len(w.Parts) != n {
-		*w = wealth{Parts: make([]float64, n)}
+// bet plays one round: stakes is how the money is spread over the bets, and log(k) the logarithm of what bet k multiplies its own by, at
+// most 1 on average under the hypothesis.
+func (w *wealth) bet(stakes []float64, log func(k int) float64) {
+	if len(w.Parts) != len(stakes) {
+		*w = wealth{Parts: make([]float64, len(stakes))}
 	}
 	fresh := upFront
 	if w.Bets > 0 {
@@ -34,7 +35,7 @@ func (w *wealth) bet(n int, log func(k int) float64) {
 	w.Spent += fresh
 	w.Bets++
 	for k := range w.Parts {
-		w.Parts[k] = min((w.Parts[k]+fresh/float64(n))*math.Exp(min(log(k), 400)), mostWealth)
+		w.Parts[k] = min((w.Parts[k]+fresh*stakes[k])*math.Exp(min(log(k), 400)), mostWealth)
 	}
 }
 
@@ -50,6 +51,10 @@ func (w *wealth) total() float64 {
 // bets is how many ways of being worse are bet on.
 const bets = 6
 
+// spread is how the money is spread over them: most of it on small differences. Large ones need little, because they win within a few
+// requests whatever they began with.
+func spread() [bets]float64 { return [bets]float64{0.13, 0.25, 0.31, 0.15, 0.10, 0.06} }
+
 // worse is the k-th way of being worse than p: from the smallest effect worth acting on to failing nearly always.
 func worse(p, effect float64, k int) float64 {
 	d := effect * math.Pow(0.98/effect, float64(k)/(bets-1))
@@ -58,6 +63,11 @@ func worse(p, effect float64, k int) float64 {
 
 // likelihood is the logarithm of the chance of bad of n requests, in some order, if each is bad with chance p; n and bad need not be whole.
 func likelihood(n, bad, p float64) float64 { return bad*math.Log(p) + (n-bad)*math.Log1p(-p) }
+
+// drawn is the same if the chance itself was drawn from the beta distribution with these parameters.
+func drawn(n, bad, alpha, beta float64) float64 {
+	return logBeta(alpha+bad, beta+n-bad) - logBeta(alpha, beta)
+}
 
 // logBeta is the logarithm of the beta function.
 func logBeta(a, b float64) float64 {

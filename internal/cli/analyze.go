@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/metric"
 )
 
 // analysisDocument is the result of `sluice analyze`.
@@ -26,6 +27,8 @@ type analysisDocument struct {
 	Settings analyzedSettings   `json:"settings"`
 	Changes  []decisionDocument `json:"changes"`
 	Report   analysis.Report    `json:"report"`
+	// courses are those of the questions, in order.
+	courses []analysis.Course
 }
 
 type analyzedSettings struct {
@@ -90,8 +93,11 @@ FILE is CSV whose first line names the columns, or one JSON object in each line,
   2026-01-31T12:00:01Z,live,100160,481,901
 
 time is RFC 3339, or seconds since 1970. slot is live or candidate; a slot that is not there at a moment had no series then. requests,
-failed and slow are counters that only grow, as a source gives them; they may start again. The column slow may be left out; --slow-max
-asks about it.
+failed and slow are counters that only grow, as a source gives them; they may start again. Columns that may be left out:
+
+  slow   requests that took too long; --slow-max asks about them
+  alone  true in a line of the candidate: from here on it has all traffic, and is held against what live has been
+  since  when the source began to count, as time; with another one than before its counters are not compared with earlier ones
 
 A line tells each change of the decision. A candidate that would be aborted ends with exit code 3.`, 0, 1, 2, 3),
 		Example: `  sluice analyze --replay counters.csv
@@ -148,6 +154,7 @@ func (inv *invocation) analyze(path string, flags analyzeFlags) error {
 	if err != nil {
 		return err
 	}
+	doc.courses = make([]analysis.Course, len(a.Report().Answers))
 	if err := replay(in, func(r analysis.Read) { doc.look(a, r) }); err != nil {
 		return fault.New(fault.Usage, "replay "+path, "%w", err).WithHint("`sluice analyze --help` shows the format")
 	}
@@ -167,8 +174,13 @@ func (d *analysisDocument) look(a *analysis.Analysis, r analysis.Read) {
 		return
 	}
 	d.Reads++
+	before := a.Report()
 	a.Look(r)
 	report := a.Report()
+	for i := range d.courses {
+		was, is := before.Answers[i], report.Answers[i]
+		d.courses[i].Add(report.At, grown(was.Candidate, is.Candidate), grown(was.Live, is.Live))
+	}
 	last := len(d.Changes) - 1
 	if last >= 0 && (d.Changes[last].Verdict == report.Verdict && d.Changes[last].Decision == report.Decision || last >= mostChanges && report.Decision != analysis.Abort) {
 		return
@@ -176,18 +188,20 @@ func (d *analysisDocument) look(a *analysis.Analysis, r analysis.Read) {
 	d.Changes = append(d.Changes, decisionDocument{report.At, report.Decision, report.Verdict, report.Sentence})
 }
 
+// grown is by how much the counts of a rate have; which requests are bad does not matter here.
+func grown(from, to analysis.Rate) metric.Counters {
+	return metric.Counters{Requests: to.Requests - from.Requests, Failed: to.Bad - from.Bad}
+}
+
 func (d analysisDocument) text(w io.Writer) {
 	for _, c := range d.Changes {
 		fmt.Fprintf(w, "%9s  %-8s %-15s %s\n", c.At.Sub(d.From).Round(time.Millisecond), c.Decision, c.Verdict, c.Sentence)
 	}
 	fmt.Fprintf(w, "\nafter %s:\n", amount(d.Reads, "read"))
-	for _, a := range d.Report.Answers {
-		fmt.Fprintf(w, "  %s: %s\n    candidate %s, live %s (95 %% at every look); evidence %.3g of %.3g\n",
-			a.Question, a.Sentence, between(a.Candidate), between(a.Live), a.Evidence, a.Needed)
+	for i, a := range d.Report.Answers {
+		fmt.Fprintf(w, "  %s (95 %% at every look)\n    %s; evidence %.3g of %.3g\n", a.Line(), a.Sentence, a.Evidence, a.Needed)
+		for _, line := range d.courses[i].Lines(100) {
+			fmt.Fprintln(w, "    "+line)
+		}
 	}
-}
-
-// between shows the interval of a rate.
-func between(r analysis.Rate) string {
-	return fmt.Sprintf("%.3g %% to %.3g %%", r.Low*100, r.High*100)
 }

@@ -20,8 +20,10 @@ import (
 
 // recorded is one line of recorded counters.
 type recorded struct {
-	at       time.Time
-	slot     string
+	at, since time.Time
+	slot      string
+	// alone says that the candidate has all traffic.
+	alone    bool
 	counters metric.Counters
 }
 
@@ -72,6 +74,13 @@ func join(read *analysis.Read, s recorded, look func(analysis.Read)) error {
 		}
 		*read = analysis.Read{At: s.at}
 	}
+	if !s.since.IsZero() {
+		if !read.Since.IsZero() && !read.Since.Equal(s.since) {
+			return errors.New("since is another one than in the line above, which is of the same time")
+		}
+		read.Since = s.since
+	}
+	read.Alone = read.Alone || s.alone
 	to := &read.Candidate
 	if s.slot == "live" {
 		to = &read.Live
@@ -90,10 +99,10 @@ func csvLines(in io.Reader) (func() (recorded, int, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	known := []string{"time", "slot", "requests", "failed", "slow"}
+	known := []string{"time", "slot", "requests", "failed", "slow", "alone", "since"}
 	for i, name := range header {
 		if !slices.Contains(known, name) || slices.Contains(header[:i], name) {
-			return nil, fmt.Errorf("line 1: the first line names the columns time, slot, requests, failed and, if there is one, slow; %q is none or there twice", name)
+			return nil, fmt.Errorf("line 1: the first line names the columns time, slot, requests, failed and, if they are there, slow, alone and since; %q is none or there twice", name)
 		}
 	}
 	for _, name := range known[:4] {
@@ -132,7 +141,7 @@ func jsonLines(in io.Reader) func() (recorded, int, error) {
 			}
 			d := json.NewDecoder(bytes.NewReader(text))
 			d.DisallowUnknownFields()
-			var raw struct{ Time, Slot, Requests, Failed, Slow json.RawMessage }
+			var raw struct{ Time, Slot, Requests, Failed, Slow, Alone, Since json.RawMessage }
 			if err := d.Decode(&raw); err != nil {
 				return recorded{}, line, err
 			}
@@ -140,7 +149,8 @@ func jsonLines(in io.Reader) func() (recorded, int, error) {
 				return recorded{}, line, errors.New("there is more than one object")
 			}
 			values := map[string]string{}
-			for name, v := range map[string]json.RawMessage{"time": raw.Time, "slot": raw.Slot, "requests": raw.Requests, "failed": raw.Failed, "slow": raw.Slow} {
+			for name, v := range map[string]json.RawMessage{"time": raw.Time, "slot": raw.Slot, "requests": raw.Requests, "failed": raw.Failed,
+				"slow": raw.Slow, "alone": raw.Alone, "since": raw.Since} {
 				if v != nil {
 					values[name] = strings.Trim(string(v), `"`)
 				}
@@ -156,7 +166,7 @@ func jsonLines(in io.Reader) func() (recorded, int, error) {
 }
 
 func parseSample(values map[string]string) (s recorded, err error) {
-	if s.at, err = parseMoment(values["time"]); err != nil {
+	if s.at, err = parseMoment("time", values["time"]); err != nil {
 		return s, err
 	}
 	if s.slot = values["slot"]; s.slot != "candidate" && s.slot != "live" {
@@ -174,17 +184,33 @@ func parseSample(values map[string]string) (s recorded, err error) {
 	if s.counters.Failed > s.counters.Requests || s.counters.Slow > s.counters.Requests {
 		return s, fmt.Errorf("%d requests, of which %d failed and %d were slow, cannot be", s.counters.Requests, s.counters.Failed, s.counters.Slow)
 	}
-	return s, nil
+	return s, s.circumstances(values["alone"], values["since"])
+}
+
+// circumstances are what need not be said.
+func (s *recorded) circumstances(alone, since string) (err error) {
+	switch s.alone = alone == "true"; {
+	case s.alone && s.slot == "live":
+		return errors.New("alone is true in a line of live; it is said of the candidate")
+	case !s.alone && alone != "" && alone != "false":
+		return fmt.Errorf("alone is %q; it must be true or false", alone)
+	case since == "":
+		return nil
+	}
+	if s.since, err = parseMoment("since", since); err == nil && s.since.After(s.at) {
+		err = fmt.Errorf("since is %s, which is after time", since)
+	}
+	return err
 }
 
 // parseMoment takes RFC 3339, or seconds since 1970.
-func parseMoment(text string) (time.Time, error) {
+func parseMoment(name, text string) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339Nano, text); err == nil && at.Year() >= 1970 {
 		return at, nil
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(seconds > 0 && seconds < 1e11) {
-		return time.Time{}, fmt.Errorf("time is %q; it must be like 2026-01-31T12:00:00Z, or seconds since 1970", text)
+		return time.Time{}, fmt.Errorf("%s is %q; it must be like 2026-01-31T12:00:00Z, or seconds since 1970", name, text)
 	}
 	whole, part := math.Modf(seconds)
 	return time.Unix(int64(whole), int64(part*1e9)).UTC(), nil
