@@ -68,6 +68,13 @@ func New(settings Settings) (*Analysis, error) {
 	return &Analysis{state{Version: version, Settings: settings, Questions: make([]question, len(settings.Questions))}}, nil
 }
 
+// SetGap replaces Settings.Gap, where the pace of the source is known only later. What is not above 0 changes nothing.
+func (a *Analysis) SetGap(gap time.Duration) {
+	if gap > 0 {
+		a.s.Settings.Gap = gap
+	}
+}
+
 // MarshalJSON gives the whole state.
 func (a *Analysis) MarshalJSON() ([]byte, error) { return json.Marshal(a.s) }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-dev/sluice/internal/gate"
 	"github.com/sluice-dev/sluice/internal/gate/helmtest"
 	"github.com/sluice-dev/sluice/internal/gate/http"
+	"github.com/sluice-dev/sluice/internal/guard"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/store/kube"
 	"github.com/sluice-dev/sluice/internal/traffic"
@@ -65,6 +66,7 @@ func (a *App) wire(p *Place, c *cluster) error {
 	}})
 	p.Machine = rollout.New(rollout.Options{
 		Store: p.Store, Releaser: p.Releaser, Routers: p.Routers, Gates: gates, Releases: a,
+		Guard:    guard.New(guard.Options{Sources: a.meters(c, p.Key.Environment), Now: a.o.Now}),
 		Announce: a.o.Announce, Observed: a.o.Observed, Now: a.o.Now, Interval: c.interval,
 	})
 	return nil

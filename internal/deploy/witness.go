@@ -21,6 +21,3 @@ type Witness interface {
 	// Testify looks once and never waits. live is SlotNone at a first installation. What it cannot see it says in Testimony.Lacking.
 	Testify(ctx context.Context, scope Scope, candidate, live v1alpha1.Slot) Testimony
 }
-
-// Lines is PLACEHOLDER
-func (t Testimony) Lines() []string { return nil }

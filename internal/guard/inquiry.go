@@ -137,6 +137,7 @@ func (i *inquiry) connect(sources Sources, s Scene) error {
 	feed, err := i.kind.feed(sources, s, of)
 	if err == nil {
 		i.feed, i.subject = feed, of
+		i.analysis.SetGap(feed.Gap)
 	}
 	return err
 }
@@ -215,6 +216,7 @@ func (i *inquiry) restore(k kept) {
 		return
 	}
 	i.analysis = k.Analysis
+	i.analysis.SetGap(i.feed.Gap)
 	if len(k.Courses) == asked {
 		i.courses = k.Courses
 	}
