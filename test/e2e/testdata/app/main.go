@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -57,6 +58,7 @@ func main() {
 
 func routes(ready *atomic.Bool) http.Handler {
 	mux := http.NewServeMux()
+	failureRate, _ := strconv.ParseFloat(os.Getenv("FAULT_FAILURE_RATE"), 64)
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !ready.Load() {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
@@ -65,6 +67,11 @@ func routes(ready *atomic.Bool) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		if os.Getenv("FAIL") != "" {
 			http.Error(w, "broken on purpose", http.StatusInternalServerError)
+			return
+		}
+		if rand.Float64() < failureRate {
+			fmt.Fprintln(os.Stderr, "error: the improbability drive has failed")
+			http.Error(w, "failing now and then", http.StatusInternalServerError)
 			return
 		}
 		if os.Getenv("LEAK") == "body" {
