@@ -12,6 +12,9 @@ import (
 // Read is what a source said at one moment.
 type Read struct {
 	At time.Time
+	// Since is when the source began to count, zero where that is not known. Once it is another one than before, the counters are not
+	// compared with those of earlier reads: they are new since then, or where that is as long ago as a gap, the next read tells what is new.
+	Since time.Time
 	// Candidate and Live are what is counted of the slots; nil where the source knows no such series.
 	Candidate, Live *metric.Counters
 	// Alone says that the candidate has all traffic: it is compared with what the live slot was before.
@@ -28,10 +31,12 @@ type Analysis struct {
 
 // state is what must be kept between two reads.
 type state struct {
-	Version   int        `json:"version"`
-	Settings  Settings   `json:"settings"`
-	At        time.Time  `json:"at,omitzero"`
-	DataAt    time.Time  `json:"dataAt,omitzero"`
+	Version  int       `json:"version"`
+	Settings Settings  `json:"settings"`
+	At       time.Time `json:"at,omitzero"`
+	DataAt   time.Time `json:"dataAt,omitzero"`
+	// Since is the last known of a read.
+	Since     time.Time  `json:"since,omitzero"`
 	Candidate slot       `json:"candidate"`
 	Live      slot       `json:"live"`
 	Questions []question `json:"questions"`
@@ -112,6 +117,12 @@ func (s *state) take(r Read) {
 	if !s.At.IsZero() && r.At.Sub(s.At) >= s.Settings.Gap {
 		s.forget()
 	}
+	if !r.Since.IsZero() && !r.Since.Equal(s.Since) {
+		s.forget()
+		// What was counted since a moment ago is new from nothing on; what began long ago may be of another world.
+		recent := r.At.Sub(r.Since) < s.Settings.Gap
+		s.Since, s.Candidate.Missing, s.Live.Missing = r.Since, recent, recent
+	}
 	s.At, s.Alone = r.At, r.Alone
 	candidate, live := s.Candidate.read(r.Candidate), metric.Counters{}
 	if r.Alone {
@@ -128,7 +139,7 @@ func (s *state) take(r Read) {
 	}
 }
 
-// forget leaves out what is counted until the next read.
+// forget leaves out what is counted until the next read. What is known stays.
 func (s *state) forget() {
 	s.Candidate.forget()
 	s.Live.forget()

@@ -94,6 +94,9 @@ func FuzzLook(f *testing.F) {
 		for i := range 40 {
 			at = at.Add(time.Duration(random.IntN(4)-1) * time.Second)
 			r := analysis.Read{At: at, Alone: flags&1 > 0 && i > 20, Down: flags&2 > 0 && i%5 == 0}
+			if flags&16 > 0 {
+				r.Since = time.Unix(900+int64(i)/7, 0)
+			}
 			if flags&4 == 0 || i%3 > 0 {
 				r.Candidate = &metric.Counters{Requests: cn * uint64(i), Failed: cx * uint64(i), Slow: cx / 2}
 			}
