@@ -61,6 +61,9 @@ func Union(t reflect.Type) []string {
 	case reflect.TypeFor[v1alpha1.SARIFScan]():
 		return []string{"command", "file"}
 	default:
+		if members := analysisUnion(t); members != nil {
+			return members
+		}
 		return storeUnion(t)
 	}
 }
