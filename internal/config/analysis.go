@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,18 @@ const (
 	mostEffect     = 0.5
 	mostProbes     = 50
 )
+
+// analysisUnion lists the keys of which a struct of the analysis must have exactly one.
+func analysisUnion(t reflect.Type) []string {
+	switch t {
+	case reflect.TypeFor[v1alpha1.RequestSource]():
+		return []string{"ingress", "prometheus", "azureMonitor", "probe"}
+	case reflect.TypeFor[v1alpha1.Metric]():
+		return []string{"prometheus", "azureMonitor"}
+	default:
+		return nil
+	}
+}
 
 const notZero = "must be more than 0"
 
@@ -184,13 +197,16 @@ func (c analysisCheck) probe(path string, p v1alpha1.Probe) {
 	if here := child(path, "rate"); c.positions.has(here) && !(p.Rate > 0 && p.Rate <= mostProbes) {
 		c.report(here, "", "must be more than 0 and at most %d requests a second, not %v", mostProbes, p.Rate)
 	}
-	if here := child(path, "timeout"); c.positions.has(here) {
-		switch {
-		case p.Timeout == 0:
-			c.report(here, "", notZero)
-		case c.a.Slower != nil && p.Timeout <= c.a.Slower.Than:
-			c.report(here, "give answers more time, or remove it", "is not longer than slower.than, so that no answer could be slow")
-		}
+	c.probeTimeout(child(path, "timeout"), p)
+}
+
+func (c analysisCheck) probeTimeout(path string, p v1alpha1.Probe) {
+	switch {
+	case !c.positions.has(path):
+	case p.Timeout == 0:
+		c.report(path, "", notZero)
+	case c.a.Slower != nil && p.Timeout <= c.a.Slower.Than:
+		c.report(path, "give answers more time, or remove it", "is not longer than slower.than, so that no answer could be slow")
 	}
 }
 
@@ -307,18 +323,10 @@ func analysisDefaults(e v1alpha1.Environment) {
 	orShare(&a.Effect, 0.01)
 	orText(&a.OnNoData, v1alpha1.OutcomeWait)
 	orText(&a.OnSourceDown, v1alpha1.OutcomeWait)
-	seen := !reachedByService(e.Strategy)
-	if a.Source == nil && seen {
+	if a.Source == nil && !reachedByService(e.Strategy) {
 		a.Source = &v1alpha1.RequestSource{Ingress: &v1alpha1.IngressSource{}}
 	}
-	counted := a.Source != nil && a.Source.Probe != nil
-	if a.Probe == nil && !counted && seen && e.Entry != "" && plainGet(e.Gates, *a) != "" {
-		a.Probe = &v1alpha1.Probe{}
-	}
-	probeDefaults(a.Probe, e)
-	if counted {
-		probeDefaults(a.Source.Probe, e)
-	}
+	probesDefaults(e)
 	if a.Prometheus != nil {
 		orDuration(&a.Prometheus.Delay, 15*time.Second)
 	}
@@ -327,6 +335,17 @@ func analysisDefaults(e v1alpha1.Environment) {
 			m.Attempts = 3
 		}
 	}
+}
+
+// probesDefaults writes out the defaults of probes, and adds them where they could be sent.
+func probesDefaults(e v1alpha1.Environment) {
+	a := e.Analysis
+	if a.Source != nil && a.Source.Probe != nil {
+		probeDefaults(a.Source.Probe, e)
+	} else if a.Probe == nil && !reachedByService(e.Strategy) && e.Entry != "" && plainGet(e.Gates, *a) != "" {
+		a.Probe = &v1alpha1.Probe{}
+	}
+	probeDefaults(a.Probe, e)
 }
 
 func probeDefaults(p *v1alpha1.Probe, e v1alpha1.Environment) {

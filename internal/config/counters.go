@@ -219,8 +219,8 @@ func (c analysisCheck) filled(path, text string, slot v1alpha1.Slot) (string, bo
 	return out.String(), true
 }
 
-// servers checks the places that queries are sent to: each is there if something asks it, and only then.
-func (c analysisCheck) servers() {
+// asked lists by server the paths of what asks it.
+func (c analysisCheck) asked() map[string][]string {
 	asked := map[string][]string{}
 	ask := func(server, path string) { asked[server] = append(asked[server], child(path, server)) }
 	if s := c.a.Source; s != nil && s.Prometheus != nil {
@@ -237,6 +237,12 @@ func (c analysisCheck) servers() {
 			ask("azureMonitor", item(child(c.at, "metrics"), i))
 		}
 	}
+	return asked
+}
+
+// servers checks the places that queries are sent to: each is there if something asks it, and only then.
+func (c analysisCheck) servers() {
+	asked := c.asked()
 	for server, example := range map[string]string{"prometheus": "url: http://…", "azureMonitor": "workspace: …"} {
 		path := child(c.at, server)
 		if !c.positions.has(path) {

@@ -60,11 +60,10 @@ func Union(t reflect.Type) []string {
 		return []string{"grype", "trivy", "sarif"}
 	case reflect.TypeFor[v1alpha1.SARIFScan]():
 		return []string{"command", "file"}
-	case reflect.TypeFor[v1alpha1.RequestSource]():
-		return []string{"ingress", "prometheus", "azureMonitor", "probe"}
-	case reflect.TypeFor[v1alpha1.Metric]():
-		return []string{"prometheus", "azureMonitor"}
 	default:
+		if members := analysisUnion(t); members != nil {
+			return members
+		}
 		return storeUnion(t)
 	}
 }
