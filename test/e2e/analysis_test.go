@@ -160,7 +160,7 @@ func (s *service) refuted(r record) {
 // TestAnalysis releases versions under the eyes of the default source: the ingress controller's own metrics.
 func TestAnalysis(t *testing.T) {
 	testRouters(t, func(t *testing.T, router string) {
-		s := newAnalyzed(t, "analysis-"+router, holding(router, "3m"), judging(map[string]any{"errors": map[string]any{"max": "1%"}, "early": true}))
+		s := newAnalyzed(t, "analysis-"+router, holding(router, "3m"), judging(map[string]any{"early": true}))
 		t.Run("failing now and then", func(t *testing.T) {
 			s := s.within(t)
 			users := s.audience()
@@ -252,7 +252,7 @@ func counted(t *testing.T, sentence string) int {
 func TestEvidenceOutlivesItsRun(t *testing.T) {
 	s := newAnalyzed(t, "survive", holding("nginx", "40s"), judging(nil))
 	users := s.audience()
-	cmd, out := s.begin(s.prepare(nil)...)
+	cmd, _ := s.begin(s.prepare(nil)...)
 	s.reaches("Analyzing", 1)
 	var before record
 	s.until("some hundred requests are recorded", func() bool {
@@ -264,7 +264,7 @@ func TestEvidenceOutlivesItsRun(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	before = s.record()
-	cmd, out = s.begin("resume", "app", "--env", "test")
+	resumed, out := s.begin("resume", "app", "--env", "test")
 	var after record
 	for deadline := time.Now().Add(time.Minute); !after.Judgement.At.After(before.Judgement.At); after = s.record() {
 		if time.Now().After(deadline) {
@@ -274,7 +274,7 @@ func TestEvidenceOutlivesItsRun(t *testing.T) {
 	if was, is := counted(t, before.Judgement.Sentence), counted(t, after.Judgement.Sentence); is < was {
 		t.Errorf("%d requests had been counted, and after the kill %d", was, is)
 	}
-	if code := exitCode(t, cmd.Wait()); code != 0 {
+	if code := exitCode(t, resumed.Wait()); code != 0 {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	s.serves("2.0.0")
