@@ -34,13 +34,10 @@ func newAnalyzed(t *testing.T, name string, strategy, analysis map[string]any) *
 // releaseFirst takes the way without holds and without an analysis, for which there is nobody yet.
 func (s *service) releaseFirst() (int, string) {
 	s.t.Helper()
-	values := map[string]any{}
-	router := routerOf(s.strategy)
-	if router == "" {
-		return s.release(values)
+	if s.strategy["direct"] != nil {
+		return s.release(nil)
 	}
-	values["router"] = router
-	return s.releaseFast(values)
+	return s.releaseFast(map[string]any{"router": routerOf(s.strategy)})
 }
 
 // judging is an analysis that finds the ingress controller where the deployer may look.
@@ -234,12 +231,12 @@ func (s *service) both(versions ...string) {
 	}
 }
 
-// counted is how many requests of the candidate a sentence says.
+// counted is how many requests of the candidate a sentence says; 0 where it says none.
 func counted(t *testing.T, sentence string) int {
 	t.Helper()
 	found := regexp.MustCompile(`of (\d[\d ]*) requests`).FindStringSubmatch(sentence)
 	if found == nil {
-		t.Fatalf("no number of requests in %q", sentence)
+		return 0
 	}
 	n, err := strconv.Atoi(strings.ReplaceAll(found[1], " ", ""))
 	if err != nil {
