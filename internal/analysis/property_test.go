@@ -39,7 +39,7 @@ func TestMoreFailuresNeverHelpTheCandidate(t *testing.T) {
 				break
 			}
 			a, b := one.Answers[0], two.Answers[0]
-			if one.Decision == analysis.Abort || b.Evidence < a.Evidence*(1-1e-9) {
+			if one.Decision == analysis.Abort || !(b.Evidence >= a.Evidence*(1-1e-9)) {
 				t.Fatalf("run %d, second %d: %s with %v for %d of %d, %s with %v for %d", run, second, one.Decision, a.Evidence,
 					a.Candidate.Bad, a.Candidate.Requests, two.Decision, b.Evidence, b.Candidate.Bad)
 			}
@@ -112,7 +112,7 @@ func TestEvidenceIsAtMostOneOnAverage(t *testing.T) {
 		for range runs {
 			a := begin(t, 0)
 			r.Run(a, random, analysis.Abort)
-			e := a.Report().Answers[0].Evidence
+			e := min(a.Report().Answers[0].Evidence, 100) // the mean of what is larger is nothing that 2000 runs could tell
 			sum, squares = sum+e, squares+e*e
 		}
 		mean := sum / runs
