@@ -174,7 +174,7 @@ func TestASourceThatBeganAnew(t *testing.T) {
 	evidence := before.Answers[0].Evidence
 	// Its counters are larger than the old ones, so that nothing but Since tells that they are others.
 	f.candidate, f.live = *n(5000, 5000), *n(500_000, 0)
-	f.since, f.a = 1100, resumed(t, f.a)
+	f.since, f.a = 1060, resumed(t, f.a)
 	after := f.run(1, n(0, 0), n(0, 0))
 	if a := after.Answers[0]; a.Candidate != before.Answers[0].Candidate || a.Live != before.Answers[0].Live || a.Evidence != evidence {
 		t.Errorf("what was counted anew was taken for growth, or what was known is gone: %+v", a)
@@ -183,9 +183,14 @@ func TestASourceThatBeganAnew(t *testing.T) {
 	if after = f.run(1, n(10, 0), n(90, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+10 {
 		t.Errorf("the read after it: %+v", after.Answers[0].Candidate)
 	}
+	// One that began a moment ago has counted nothing but what is new.
+	f.candidate, f.live, f.since = *n(7, 0), *n(50, 0), int64(1000+f.second)
+	if after = f.run(1, n(3, 0), n(40, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+20 {
+		t.Errorf("a source that began a moment ago: %+v", after.Answers[0].Candidate)
+	}
 	// Not to know it is no new beginning.
 	f.since = 0
-	if after = f.run(1, n(10, 0), n(90, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+20 {
+	if after = f.run(1, n(10, 0), n(90, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+30 {
 		t.Errorf("a read that does not say since when: %+v", after.Answers[0].Candidate)
 	}
 }
