@@ -188,6 +188,11 @@ func TestASourceThatBeganAnew(t *testing.T) {
 	if after = f.run(1, n(3, 0), n(40, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+20 {
 		t.Errorf("a source that began a moment ago: %+v", after.Answers[0].Candidate)
 	}
+	// Of what began before the last read a part is known, and nobody knows which.
+	f.candidate, f.live, f.since = *n(70, 0), *n(500, 0), int64(1000+f.second-2)
+	if after = f.run(1, n(3, 0), n(40, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+20 {
+		t.Errorf("a source that began before the last read: %+v", after.Answers[0].Candidate)
+	}
 	// Not to know it is no new beginning.
 	f.since = 0
 	if after = f.run(1, n(10, 0), n(90, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+30 {
