@@ -82,7 +82,8 @@ failed and slow are counters that only grow, as a source gives them; they may st
 
   slow   requests that took too long; --slow-max asks about them
   alone  true in a line of the candidate: from here on it has all traffic, and is held against what live has been
-  since  when the source began to count, as time; with another one than before its counters are not compared with earlier ones
+  since  when the source began to count, as time; with another one than before its counters are not compared with earlier ones, but are new
+         since then, if that was not before the moment above nor 30 s ago
 
 A line tells each change of the decision. A candidate that would be aborted ends with exit code 3.`, 0, 1, 2, 3),
 		Example: `  sluice analyze --replay counters.csv

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,18 +19,6 @@ const (
 	mostEffect     = 0.5
 	mostProbes     = 50
 )
-
-// analysisUnion lists the keys of which a struct of the analysis must have exactly one.
-func analysisUnion(t reflect.Type) []string {
-	switch t {
-	case reflect.TypeFor[v1alpha1.RequestSource]():
-		return []string{"ingress", "prometheus", "azureMonitor", "probe"}
-	case reflect.TypeFor[v1alpha1.Metric]():
-		return []string{"prometheus", "azureMonitor"}
-	default:
-		return nil
-	}
-}
 
 const notZero = "must be more than 0"
 
