@@ -204,8 +204,8 @@ func (s *service) noSuchBucket() {
 // TestNoEvidenceIsNoSuccess: without traffic and without a probe the run ends, the traffic stays, and a later run goes on with users.
 func TestNoEvidenceIsNoSuccess(t *testing.T) {
 	s := newAnalyzed(t, "evidence", holding("nginx", "2s"), judging(nil))
-	// Its header makes it no request that could be sent as a probe.
-	s.gates = []any{map[string]any{"http": map[string]any{"path": "/", "headers": map[string]any{"X-Gate": "1"}, "expect": map[string]any{"status": 200}}}}
+	// It asks within the cluster: no request that the ingress controller would count, nor one that could be sent as a probe.
+	s.gates = []any{map[string]any{"helmTest": map[string]any{}}}
 	s.timeout = "20s"
 	s.must(6, "waiting for evidence", "sluice resume")(s.release(nil))
 	if r := s.record(); r.Phase != "Analyzing" || r.Step != 1 || r.Judgement.Verdict != "noData" {
