@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -110,4 +111,10 @@ func liveSlot(o Observation) v1alpha1.Slot {
 		}
 	}
 	return v1alpha1.SlotNone
+}
+
+// decides says that an analysis can find a version bad that has nothing beside it.
+func decides(spec *v1alpha1.Analysis) bool {
+	return spec != nil && (spec.Errors != nil && spec.Errors.Max > 0 || spec.Slower != nil && spec.Slower.Max > 0 ||
+		slices.ContainsFunc(spec.Metrics, func(m v1alpha1.Metric) bool { return m.Max > 0 || m.Condition != "" }))
 }
