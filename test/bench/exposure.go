@@ -175,7 +175,10 @@ func (x *exposition) prepare(ctx context.Context, c exposed) error {
 	if !c.prompt {
 		asks = append(asks, fmt.Sprintf("source: {ingress: {urls: ['%s']}}", x.gathering.metrics))
 	}
-	p.analysis = "{" + strings.Join(asks, ", ") + "}"
+	// The first installation comes before the first user: nothing could be known of it.
+	if c.version != exposedLive {
+		p.analysis = "{" + strings.Join(asks, ", ") + "}"
+	}
 	if err := x.write(p); err != nil {
 		return err
 	}
