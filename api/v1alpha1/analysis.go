@@ -8,14 +8,14 @@ import (
 // Analysis judges the requests of the new version against those of the live one, at the same time. Its zero value asks whether more of
 // them fail.
 type Analysis struct {
-	// Errors asks for failed requests. Default: asked, without a limit.
+	// Errors asks for failed requests. Default: asked, without a limit; not asked where source.prometheus counts only slow ones.
 	Errors *ErrorsQuestion `json:"errors,omitempty"`
 	// Slower asks for slow requests. Default: not asked.
 	Slower *SlowerQuestion `json:"slower,omitempty"`
-	// Source counts requests. Default: the ingress controller's own metrics, which is possible with the routers gateway and nginx.
+	// Source counts requests. Default: the ingress controller's own metrics, which is possible with direct and the routers gateway and nginx.
 	Source *RequestSource `json:"source,omitempty"`
 	// Probe sends requests of Sluice's own where those of users are too few to tell. Default: the path of the environment's first http
-	// gate that is a GET, once a second; where there is none, no request is sent.
+	// gate that is a plain GET, once a second; where there is none, or no header leads to the candidate, no request is sent.
 	Probe *Probe `json:"probe,omitempty"`
 	// Prometheus is the server that queries of source and metrics are sent to.
 	Prometheus *Prometheus `json:"prometheus,omitempty"`
@@ -113,11 +113,12 @@ type AzureRequests struct {
 
 // Probe sends GET requests through the entry point: with the canary header to the candidate, without it to the live slot.
 type Probe struct {
-	// Path below the environment's entry, with a query if need be.
+	// Path below the environment's entry, with a query if need be. Default: that of the environment's first http gate that is a plain GET:
+	// without headers and body, and answered by what is no failure.
 	Path string `json:"path,omitempty"`
 	// Rate is the most requests a second that each slot gets, up to 50. Default 1.
 	Rate float64 `json:"rate,omitempty"`
-	// Timeout of one request, which then counts as failed. Default 5s.
+	// Timeout of one request, which then counts as failed. Default 5s, and at least twice slower.than.
 	Timeout Duration `json:"timeout,omitempty"`
 }
 
@@ -166,9 +167,10 @@ type Metric struct {
 
 // PrometheusMetric is either a pair of counters or one number. The words of PrometheusCounters are put in; in query those of the candidate.
 type PrometheusMetric struct {
-	// Requests counts all, Failed the bad ones.
+	// Requests counts all of them.
 	Requests string `json:"requests,omitempty"`
-	Failed   string `json:"failed,omitempty"`
+	// Failed counts the bad ones.
+	Failed string `json:"failed,omitempty"`
 	// Query gives the number for the condition.
 	Query string `json:"query,omitempty"`
 }

@@ -27,14 +27,18 @@ func (s Share) String() string {
 	return strconv.FormatFloat(float64(s)*100, 'g', 6, 64) + "%"
 }
 
-// ParseShare reads a share above 0 and below 100 %.
+// ParseShare reads a share above 0 and below 100 %, of at most six digits.
 func ParseShare(text string) (Share, error) {
 	number, percent := strings.CutSuffix(strings.TrimSpace(text), "%")
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || !percent || math.IsNaN(v) || v <= 0 || v >= 100 {
 		return 0, fmt.Errorf("%q is no share such as 1%% or 0.1%%, above 0%% and below 100%%", text)
 	}
-	return Share(v / 100), nil
+	share := Share(v / 100)
+	if written, err := strconv.ParseFloat(strings.TrimSuffix(share.String(), "%"), 64); err != nil || written != v {
+		return 0, fmt.Errorf("%q has more than six digits", text) // String would write another share
+	}
+	return share, nil
 }
 
 // MarshalJSON writes the share as a string.

@@ -13,7 +13,8 @@ import (
 type Read struct {
 	At time.Time
 	// Since is when the source began to count, zero where that is not known. Once it is another one than before, the counters are not
-	// compared with those of earlier reads: they are new since then, or where that is as long ago as a gap, the next read tells what is new.
+	// compared with those of earlier reads: they are new since then, or where that is as long ago as a gap, or before the last read, the next
+	// read tells what is new.
 	Since time.Time
 	// Candidate and Live are what is counted of the slots; nil where the source knows no such series.
 	Candidate, Live *metric.Counters
@@ -126,8 +127,9 @@ func (s *state) take(r Read) {
 	}
 	if !r.Since.IsZero() && !r.Since.Equal(s.Since) {
 		s.forget()
-		// What was counted since a moment ago is new from nothing on; what began long ago may be of another world.
-		recent := r.At.Sub(r.Since) < s.Settings.Gap
+		// What was counted since a moment ago is new from nothing on; what began long ago may be of another world, and what began
+		// before the last read is partly known.
+		recent := r.At.Sub(r.Since) < s.Settings.Gap && !r.Since.Before(s.At)
 		s.Since, s.Candidate.Missing, s.Live.Missing = r.Since, recent, recent
 	}
 	s.At, s.Alone = r.At, r.Alone

@@ -86,7 +86,7 @@ func TestWords(t *testing.T) {
 		{"everything fails from the first read on", 0, func(f *feed) analysis.Report { return f.run(5, n(10, 10), n(90, 0)) },
 			analysis.Abort, analysis.Bad, false, "worse than chance explains (1 in 3 9"},
 		{"both fail", 0, func(f *feed) analysis.Report { f.run(60, nil, n(100, 0)); return f.run(300, n(10, 10), n(90, 90)) },
-			analysis.More, "", true, "not enough to tell"},
+			analysis.More, "", true, "nothing says that it is worse"},
 		{"both break the limit", 0.01, func(f *feed) analysis.Report { return f.run(300, n(20, 1), n(80, 4)) },
 			analysis.More, analysis.Infrastructure, true, "the candidate is not to blame"},
 		{"first installation, everything fails", 0.01, func(f *feed) analysis.Report { return f.run(6, n(10, 10), nil) },
@@ -100,7 +100,7 @@ func TestWords(t *testing.T) {
 		{"a few requests", 0, func(f *feed) analysis.Report { f.run(600, nil, n(90, 0)); return f.run(10, n(1, 0), n(90, 0)) },
 			analysis.More, "", false, "not enough to tell"},
 		{"candidate is gone", 0.01, func(f *feed) analysis.Report { f.run(10, n(10, 0), n(90, 0)); return f.run(600, nil, n(90, 0)) },
-			analysis.More, "", true, "not enough to tell"},
+			analysis.More, "", true, "nothing says that it is worse"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := c.do(&feed{a: begin(t, c.max)})
@@ -187,6 +187,11 @@ func TestASourceThatBeganAnew(t *testing.T) {
 	f.candidate, f.live, f.since = *n(7, 0), *n(50, 0), int64(1000+f.second)
 	if after = f.run(1, n(3, 0), n(40, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+20 {
 		t.Errorf("a source that began a moment ago: %+v", after.Answers[0].Candidate)
+	}
+	// Of what began before the last read a part is known, and nobody knows which.
+	f.candidate, f.live, f.since = *n(70, 0), *n(500, 0), int64(1000+f.second-2)
+	if after = f.run(1, n(3, 0), n(40, 0)); after.Answers[0].Candidate.Requests != before.Answers[0].Candidate.Requests+20 {
+		t.Errorf("a source that began before the last read: %+v", after.Answers[0].Candidate)
 	}
 	// Not to know it is no new beginning.
 	f.since = 0

@@ -147,7 +147,7 @@ func (s *state) answer(i int) Answer {
 	decision, verdict, f := s.conclude(i)
 	a := Answer{Question: asked.Name, Decision: decision, Verdict: verdict, Max: asked.Max, Test: f.test, Evidence: f.worse, Needed: f.needed,
 		Candidate: rate(asked.Bad, s.Candidate.Total), Live: rate(asked.Bad, s.Live.Total)}
-	a.Sentence = asked.sentence(a, f)
+	a.Sentence = asked.sentence(a, f, s.enough())
 	return a
 }
 

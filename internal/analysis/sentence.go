@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// sentence says for people what the counts are and what follows from them.
-func (q Question) sentence(a Answer, f finding) string {
+// sentence says for people what the counts are and what follows from them; known says that the candidate has had enough requests for that.
+func (q Question) sentence(a Answer, f finding, known bool) string {
 	verb := "failed"
 	if q.Bad == Slow {
 		verb = "were too slow"
@@ -33,6 +33,9 @@ func (q Question) sentence(a Answer, f finding) string {
 		return what + ": no worse, as far as matters"
 	case a.Evidence >= 10:
 		return fmt.Sprintf("%s: suspicious (%s), an abort takes %s", what, odds(a.Evidence), odds(a.Needed))
+	}
+	if known {
+		return what + ": nothing says that it is worse"
 	}
 	return what + ": not enough to tell"
 }

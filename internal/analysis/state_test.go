@@ -87,6 +87,9 @@ func TestAForgedStateIsRefused(t *testing.T) {
 func FuzzLook(f *testing.F) {
 	f.Add(uint64(1), uint64(0), uint64(9), uint64(0), uint8(1), uint64(3))
 	f.Add(^uint64(0), ^uint64(0), uint64(0), ^uint64(0), uint8(7), uint64(9))
+	f.Add(uint64(40), uint64(2), uint64(160), uint64(1), uint8(16), uint64(5))
+	f.Add(uint64(900), uint64(300), uint64(3000), uint64(900), uint8(17), uint64(6))
+	f.Add(uint64(7), uint64(8), ^uint64(0)/39, uint64(1), uint8(31), uint64(7))
 	f.Fuzz(func(t *testing.T, cn, cx, ln, lx uint64, flags uint8, seed uint64) {
 		a := begin(t, 0.01)
 		random := rand.New(rand.NewPCG(seed, seed))

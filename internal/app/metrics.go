@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// gap is the time between two readings from which on what was counted between them is left out: as long as a source may be away
-	// without anybody having to ask how it was meanwhile.
+	// gap is the time between two readings from which on what was counted between them is left out. A source that is away for less than
+	// that loses nothing.
 	gap = 30 * time.Second
 	// logsEvery and logsGap are those of Azure Monitor, whose readings are minutes late and move in jumps. An identity may ask 200 times
 	// in 30 seconds.
@@ -101,8 +101,16 @@ func (m *meters) served(subject metric.Subject, spec v1alpha1.Analysis, at v1alp
 	if err != nil {
 		return guard.Feed{}, err
 	}
-	return guard.Feed{Source: s, Every: ingress.Interval, Gap: gap}, nil
+	feed := guard.Feed{Source: s, Every: ingress.Interval, Gap: gap}
+	if m.far(at) {
+		feed.Every = max(feed.Every, m.c.interval)
+		feed.Gap = max(feed.Gap, 4*feed.Every, slowReach)
+	}
+	return feed, nil
 }
+
+// far says that a controller is read through a cluster where each look takes long.
+func (m *meters) far(at v1alpha1.IngressSource) bool { return len(at.URLs) == 0 && m.c.interval > 0 }
 
 // seriesOf are the names of what is counted for each slot, where they are given.
 func seriesOf(subject metric.Subject, at v1alpha1.IngressSource) (ingress.Series, error) {
@@ -134,8 +142,16 @@ func (m *meters) ingress(at v1alpha1.IngressSource) (*ingress.Ingress, error) {
 		if err != nil {
 			return nil, err
 		}
-		return ingress.New(ingress.Options{Finder: finder, Now: m.o.Now}), nil
+		return ingress.New(ingress.Options{Finder: finder, Now: m.o.Now, AnswerTime: m.patience(at)}), nil
 	})
+}
+
+// patience is how long one answer may take; 0 for as long as usual.
+func (m *meters) patience(at v1alpha1.IngressSource) time.Duration {
+	if m.far(at) {
+		return slowReach
+	}
+	return 0
 }
 
 func (m *meters) finder(at v1alpha1.IngressSource) (ingress.Finder, error) {
@@ -143,7 +159,7 @@ func (m *meters) finder(at v1alpha1.IngressSource) (ingress.Finder, error) {
 		return ingress.URLs(nil, at.URLs...)
 	}
 	return ingress.Pods(ingress.PodOptions{
-		Client: m.c.client, Namespace: at.Namespace, Labels: at.Labels, Port: at.Port, Path: at.Path, Now: m.o.Now,
+		Client: m.c.client, Namespace: at.Namespace, Labels: at.Labels, Port: at.Port, Path: at.Path, Now: m.o.Now, AnswerTime: m.patience(at),
 	}), nil
 }
 

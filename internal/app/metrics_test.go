@@ -230,6 +230,13 @@ func TestPaces(t *testing.T) {
 			t.Errorf("%s: every %s, gap %s, %v", name, feed.Every, feed.Gap, err)
 		}
 	}
+	far := New(Options{}).meters(&cluster{config: &rest.Config{}, interval: 10 * time.Second}, "prod")
+	if feed := feedOf(t, far, v1alpha1.Analysis{}); feed.Every != 10*time.Second || feed.Gap != 3*time.Minute {
+		t.Errorf("far away: every %s, gap %s", feed.Every, feed.Gap)
+	}
+	if feed := feedOf(t, far, urls); feed.Every != time.Second {
+		t.Errorf("what is read from here: every %s", feed.Every)
+	}
 	feed, err := s.Counters(counted(), prometheus(0), v1alpha1.Metric{Prometheus: &v1alpha1.PrometheusMetric{Requests: "r{{.Slot}}", Failed: "f{{.Slot}}"}})
 	if err != nil || feed.Every != 5*time.Second {
 		t.Errorf("%+v, %v", feed, err)

@@ -1,17 +1,14 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/metric"
@@ -50,29 +47,17 @@ type decisionDocument struct {
 // mostChanges is how many changes of the decision are listed; the report is of the end in any case.
 const mostChanges = 100
 
-// share is a flag that is a part of all: 1%, 0.01.
-type share float64
+// share is a flag that is a part of all, such as 1%.
+type share v1alpha1.Share
 
 // String is the flag's value; empty for none.
-func (s *share) String() string {
-	if *s == 0 {
-		return ""
-	}
-	return strconv.FormatFloat(float64(*s)*100, 'g', 6, 64) + "%"
-}
+func (s *share) String() string { return v1alpha1.Share(*s).String() }
 
-// Set takes 1% and 0.01 alike.
+// Set reads it as sluice.yaml does.
 func (s *share) Set(text string) error {
-	number, percent := strings.CutSuffix(text, "%")
-	v, err := strconv.ParseFloat(number, 64)
-	if percent {
-		v /= 100
-	}
-	if err != nil || math.IsNaN(v) || v <= 0 || v >= 1 {
-		return errors.New("must be a share above 0 and below 1, for example 1% or 0.01")
-	}
+	v, err := v1alpha1.ParseShare(text)
 	*s = share(v)
-	return nil
+	return err
 }
 
 // Type names the value in the help.
@@ -97,7 +82,8 @@ failed and slow are counters that only grow, as a source gives them; they may st
 
   slow   requests that took too long; --slow-max asks about them
   alone  true in a line of the candidate: from here on it has all traffic, and is held against what live has been
-  since  when the source began to count, as time; with another one than before its counters are not compared with earlier ones
+  since  when the source began to count, as time; with another one than before its counters are not compared with earlier ones, but are new
+         since then, if that was not before the moment above nor 30 s ago
 
 A line tells each change of the decision. A candidate that would be aborted ends with exit code 3.`, 0, 1, 2, 3),
 		Example: `  sluice analyze --replay counters.csv

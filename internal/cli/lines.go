@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/rollout"
 )
 
@@ -86,7 +87,7 @@ func (l *lines) Observed(r v1alpha1.Rollout, o rollout.Observation, _ rollout.De
 			l.changed(prefix+"slot "+string(slot)+": "+fact.Pod+"/"+fact.Container+"/"+fact.Reason, fact.Reason, fact.String())
 		}
 	}
-	if j := o.Judgement; j != nil && (j.Verdict != "" || r.Phase == v1alpha1.Analyzing) {
+	if j := o.Judgement; j != nil && (r.Phase == v1alpha1.Analyzing || j.Decision == string(analysis.Abort) || j.Verdict == string(analysis.SourceDown)) {
 		l.changed(prefix+"analysis", fmt.Sprintf("%d %s %s", j.Step, j.Decision, j.Verdict), "analysis: "+told(*j))
 	}
 	for _, g := range o.Gates {

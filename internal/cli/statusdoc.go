@@ -139,9 +139,7 @@ func (e *environmentStatus) record(r v1alpha1.Rollout, lock store.LockState, now
 	if r.Phase.Final() {
 		return
 	}
-	if r.Judgement != nil && r.Phase != v1alpha1.RollingBack {
-		e.Notes = append(e.Notes, fmt.Sprintf("analysis at %s: %s", r.Judgement.At.UTC().Format(time.RFC3339), told(*r.Judgement)))
-	}
+	e.judged(r)
 	resume := fmt.Sprintf("sluice resume %s --env %s", r.Service, r.Environment)
 	alive := lock.Holder != "" && !lock.Expired
 	if e.KeptUntil = keptUntil(r); !e.KeptUntil.IsZero() {
@@ -164,5 +162,12 @@ func (e *environmentStatus) record(r v1alpha1.Rollout, lock store.LockState, now
 		e.Next = resume
 		e.Notes = append(e.Notes, fmt.Sprintf("unattended since %s; `%s` goes on, `sluice abort %s --env %s` takes it back",
 			e.UnattendedSince.UTC().Format(time.RFC3339), resume, r.Service, r.Environment))
+	}
+}
+
+// judged says what the analysis has found so far.
+func (e *environmentStatus) judged(r v1alpha1.Rollout) {
+	if j := r.Judgement; j != nil && r.Phase != v1alpha1.RollingBack {
+		e.Notes = append(e.Notes, fmt.Sprintf("analysis at %s: %s", j.At.UTC().Format(time.RFC3339), told(*j)))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -37,7 +38,9 @@ func (d *decoder) decode(n ast.Node, v reflect.Value, path string) {
 	case n == nil || n.Type() == ast.NullType:
 		d.report(at, path, emptyHint(v.Type()), "has no value")
 	case v.Type() == reflect.TypeFor[v1alpha1.Duration]():
-		d.duration(n, v, path)
+		d.spelled(n, v, path)
+	case v.Type() == reflect.TypeFor[v1alpha1.Share]():
+		d.share(n, v, path)
 	default:
 		d.kind(n, v, path)
 	}
@@ -70,6 +73,12 @@ func (d *decoder) kind(n ast.Node, v reflect.Value, path string) {
 			return
 		}
 		d.mismatch(n, path, "a whole number")
+	case reflect.Float64:
+		if f, ok := number(n); ok {
+			v.SetFloat(f)
+			return
+		}
+		d.mismatch(n, path, "a number")
 	default:
 		d.report(where(n), path, "", "cannot be set in a file (%s)", v.Type())
 	}
@@ -147,7 +156,8 @@ func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
-func (d *decoder) duration(n ast.Node, v reflect.Value, path string) {
+// spelled decodes a string whose type reads it itself.
+func (d *decoder) spelled(n ast.Node, v reflect.Value, path string) {
 	s, ok := d.text(n, path)
 	if !ok {
 		return
@@ -159,4 +169,27 @@ func (d *decoder) duration(n ast.Node, v reflect.Value, path string) {
 	if err != nil {
 		d.report(where(n), path, "", "%s", err)
 	}
+}
+
+// share decodes a share. A number may mean a part of 1 or of 100, so it is not guessed at, but the one that is likely is named.
+func (d *decoder) share(n ast.Node, v reflect.Value, path string) {
+	text, isText := literal(n)
+	f, isNumber := number(n)
+	if isText {
+		var err error
+		f, err = strconv.ParseFloat(text, 64)
+		isNumber = err == nil
+	}
+	if !isNumber {
+		d.spelled(n, v, path)
+		return
+	}
+	hint := ""
+	switch {
+	case f > 0 && f < 1:
+		hint = "write " + v1alpha1.Share(f).String()
+	case f >= 1 && f < 100:
+		hint = "write " + v1alpha1.Share(f/100).String()
+	}
+	d.report(where(n), path, hint, "must be a share such as 1%%, not %s", describe(n))
 }

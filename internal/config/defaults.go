@@ -24,6 +24,7 @@ func applyDefaults(p *v1alpha1.Project) {
 				gateDefaults(c.Steps[i].Gates)
 			}
 		}
+		analysisDefaults(e)
 		p.Environments[name] = e
 	}
 }

@@ -38,6 +38,9 @@ func (v *validator) environment(name string, e v1alpha1.Environment) {
 	}
 	v.strategy(child(path, "strategy"), entry, e)
 	v.gates(child(path, "gates"), entry, e.Gates, nil)
+	if e.Analysis != nil {
+		v.analysis(path, e)
+	}
 	if e.Variables != nil {
 		v.variableStore(child(path, "variables"), *e.Variables)
 	}

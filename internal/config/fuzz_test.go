@@ -21,6 +21,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte(strings.ReplaceAll(small, "gateway", "nginx")))
 	f.Add([]byte(strings.ReplaceAll(small, "{direct: {}}", "{blueGreen: {traffic: {service: {}}, hold: 1m, keepOld: 1h}}")))
+	f.Add([]byte(small + "    analysis: {errors: {max: 1%}, slower: {than: 500ms}, metrics: [{name: a, prometheus: {query: 'a{s=\"$${\"}'}, condition: '< 1'}]" + server + "}\n"))
+	f.Add([]byte(strings.Replace(small, dev, dev+"    analysis: {errors: {max: 0.1%, codes: [5xx]}, probe: {rate: 0.5}}\n", 1)))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n"))
 	f.Add([]byte("- - ? |\n  x\n: >-\n y\n---\n..."))
 	path, schema := filepath.Join(dir, "fuzz.yaml"), compileSchema(f)

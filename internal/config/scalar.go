@@ -133,6 +133,15 @@ func integer(n ast.Node) (int, bool) {
 	}
 }
 
+// number is what a node says as a finite number, whole or not.
+func number(n ast.Node) (float64, bool) {
+	if f, ok := n.(*ast.FloatNode); ok {
+		return f.Value, !math.IsInf(f.Value, 0) && !math.IsNaN(f.Value)
+	}
+	i, ok := integer(n)
+	return float64(i), ok
+}
+
 func (d *decoder) mismatch(n ast.Node, path, want string) {
 	hint := ""
 	text, isText := literal(n)

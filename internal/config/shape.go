@@ -30,37 +30,29 @@ func Fields(t reflect.Type) []Field {
 }
 
 // Union lists the keys of which a struct must have exactly one; nil for a struct that is none.
-func Union(t reflect.Type) []string {
-	switch t {
-	case reflect.TypeFor[v1alpha1.Strategy]():
-		return []string{"direct", "blueGreen", "canary"}
-	case reflect.TypeFor[v1alpha1.Traffic]():
-		return []string{"gateway", "nginx", "service", "none"}
-	case reflect.TypeFor[v1alpha1.Gate]():
-		return []string{"http", "helmTest"}
-	case reflect.TypeFor[v1alpha1.HTTPGate]():
-		return []string{"path", "url"}
-	case reflect.TypeFor[v1alpha1.Image]():
-		return []string{"ko", "dockerfile", "script"}
-	case reflect.TypeFor[v1alpha1.BuildSecret]():
-		return []string{"env", "file"}
-	case reflect.TypeFor[v1alpha1.Cluster]():
-		return []string{"context", "inCluster", "aks"}
-	case reflect.TypeFor[v1alpha1.Signing]():
-		return []string{"key", "kms", "keyless"}
-	case reflect.TypeFor[v1alpha1.SigningKey]():
-		return []string{"env", "file"}
-	case reflect.TypeFor[v1alpha1.Signer]():
-		return []string{"file", "pem", "keyless"}
-	case reflect.TypeFor[v1alpha1.KeylessSigner]():
-		return []string{"identity", "identityRegExp"}
-	case reflect.TypeFor[v1alpha1.TrustedRoot]():
-		return []string{"file", "json"}
-	case reflect.TypeFor[v1alpha1.Scan]():
-		return []string{"grype", "trivy", "sarif"}
-	case reflect.TypeFor[v1alpha1.SARIFScan]():
-		return []string{"command", "file"}
-	default:
-		return storeUnion(t)
+func Union(t reflect.Type) []string { return unions()[t] }
+
+func unions() map[reflect.Type][]string {
+	return map[reflect.Type][]string{
+		reflect.TypeFor[v1alpha1.Strategy]():        {"direct", "blueGreen", "canary"},
+		reflect.TypeFor[v1alpha1.Traffic]():         {"gateway", "nginx", "service", "none"},
+		reflect.TypeFor[v1alpha1.Gate]():            {"http", "helmTest"},
+		reflect.TypeFor[v1alpha1.HTTPGate]():        {"path", "url"},
+		reflect.TypeFor[v1alpha1.Image]():           {"ko", "dockerfile", "script"},
+		reflect.TypeFor[v1alpha1.BuildSecret]():     {"env", "file"},
+		reflect.TypeFor[v1alpha1.Cluster]():         {"context", "inCluster", "aks"},
+		reflect.TypeFor[v1alpha1.Signing]():         {"key", "kms", "keyless"},
+		reflect.TypeFor[v1alpha1.SigningKey]():      {"env", "file"},
+		reflect.TypeFor[v1alpha1.Signer]():          {"file", "pem", "keyless"},
+		reflect.TypeFor[v1alpha1.KeylessSigner]():   {"identity", "identityRegExp"},
+		reflect.TypeFor[v1alpha1.TrustedRoot]():     {"file", "json"},
+		reflect.TypeFor[v1alpha1.Scan]():            {"grype", "trivy", "sarif"},
+		reflect.TypeFor[v1alpha1.SARIFScan]():       {"command", "file"},
+		reflect.TypeFor[v1alpha1.VariableStore]():   {"sops", "keyVault", "vault", "kubernetes"},
+		reflect.TypeFor[v1alpha1.References]():      {"externalSecrets"},
+		reflect.TypeFor[v1alpha1.VaultAuth]():       {"token", "kubernetes", "appRole", "jwt"},
+		reflect.TypeFor[v1alpha1.VaultCredential](): {"env", "file"},
+		reflect.TypeFor[v1alpha1.RequestSource]():   {"ingress", "prometheus", "azureMonitor", "probe"},
+		reflect.TypeFor[v1alpha1.Metric]():          {"prometheus", "azureMonitor"},
 	}
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -147,20 +146,4 @@ func sopsEncrypted(name string, data []byte) bool {
 		mark = `(?s)"sops"\s*:.*"mac"\s*:\s*"ENC\[`
 	}
 	return regexp.MustCompile(mark).Match(data)
-}
-
-// storeUnion is Union for what belongs to stores.
-func storeUnion(t reflect.Type) []string {
-	switch t {
-	case reflect.TypeFor[v1alpha1.VariableStore]():
-		return []string{"sops", "keyVault", "vault", "kubernetes"}
-	case reflect.TypeFor[v1alpha1.References]():
-		return []string{"externalSecrets"}
-	case reflect.TypeFor[v1alpha1.VaultAuth]():
-		return []string{"token", "kubernetes", "appRole", "jwt"}
-	case reflect.TypeFor[v1alpha1.VaultCredential]():
-		return []string{"env", "file"}
-	default:
-		return nil
-	}
 }

@@ -53,6 +53,14 @@ func (v *validator) add(at position, path, hint, format string, args ...any) {
 		Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
+// unread says whether the decoder has complained about the value of a path or of one below it.
+func (v *validator) unread(path string) bool {
+	return slices.ContainsFunc(v.broken, func(p string) bool {
+		rest, below := strings.CutPrefix(p, path)
+		return below && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
 func (v *validator) project() {
 	p := &v.file.Project
 	v.constant("apiVersion", p.APIVersion, v1alpha1.APIVersion)

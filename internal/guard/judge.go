@@ -51,7 +51,7 @@ func (w *watch) judge(now time.Time) v1alpha1.Judgement {
 		}
 	}
 	j.Until, j.Enough = w.until(), w.enough()
-	if said.verdict == "" && !j.Enough && w.overlong(now) {
+	if said.verdict == "" && w.silent(now) {
 		said.verdict = analysis.NoData
 	}
 	j.Decision, j.Verdict, j.Sentence = string(said.decision), string(said.verdict), said.sentence
@@ -155,10 +155,7 @@ func (w *watch) enough() bool {
 	if w.seen.Since.IsZero() || !w.step.Since.Equal(w.seen.Since) {
 		return false
 	}
-	known := w.requests.total()-w.step.Requests >= enough
-	if w.probe != nil && w.probe.total()-w.step.Probes >= enough {
-		known = true
-	}
+	known := w.counted() >= enough
 	for _, i := range w.metrics {
 		known = known && i.err == nil && i.total() > 0
 	}
@@ -168,24 +165,26 @@ func (w *watch) enough() bool {
 	return known
 }
 
-// overlong says that a step has lasted long enough to call its silence one.
-func (w *watch) overlong(now time.Time) bool {
-	return !w.seen.Since.IsZero() && now.Sub(w.seen.Since) >= 2*thin
+// silent says that a step has gone on for a while, and nobody has come yet.
+func (w *watch) silent(now time.Time) bool {
+	return w.seen.Weight > 0 && !w.seen.Since.IsZero() && now.Sub(w.seen.Since) >= 2*thin && w.counted() == 0
 }
 
-// lacks says how many requests a step still takes.
-func (w *watch) lacks() string {
-	if w.seen.Weight == 0 || w.seen.Since.IsZero() {
-		return ""
-	}
+// counted is how many requests the candidate has had at this step, of users or of Sluice, whichever are more.
+func (w *watch) counted() uint64 {
 	counted := w.requests.total() - w.step.Requests
 	if w.probe != nil {
 		counted = max(counted, w.probe.total()-w.step.Probes)
 	}
-	if counted >= enough {
+	return counted
+}
+
+// lacks says how many requests a step still takes.
+func (w *watch) lacks() string {
+	if w.seen.Weight == 0 || w.seen.Since.IsZero() || w.counted() >= enough {
 		return ""
 	}
-	return fmt.Sprintf(" (%d of the %d requests that this step takes at least)", counted, enough)
+	return fmt.Sprintf(" (%d of the %d requests that this step takes at least)", w.counted(), enough)
 }
 
 // state is what a watch goes on from.

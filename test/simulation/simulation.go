@@ -118,12 +118,3 @@ func EachRequest(a *analysis.Analysis, random *rand.Rand, share, live, candidate
 	}
 	return int(c.Requests)
 }
-
-// Wald is the bound of Wald for the mean number of requests until a test of simple hypotheses, p against q, with these chances of error, rounded up.
-func Wald(p, q, alpha, beta float64) float64 {
-	information := p * math.Log(p/q)
-	if p < 1 {
-		information += (1 - p) * math.Log((1-p)/(1-q))
-	}
-	return math.Ceil(((1-beta)*math.Log((1-beta)/alpha) + beta*math.Log(beta/(1-alpha))) / information)
-}

@@ -68,6 +68,8 @@ func valueOf(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[v1alpha1.Duration]():
 		return "duration, such as `30s` or `5m`"
+	case t == reflect.TypeFor[v1alpha1.Share]():
+		return "share, such as `1%` or `0.1%`"
 	case t == reflect.TypeFor[json.RawMessage]():
 		return "anything"
 	}
@@ -82,6 +84,8 @@ func valueOf(t reflect.Type) string {
 		return "list of " + valueOf(t.Elem())
 	case reflect.Int:
 		return "whole number"
+	case reflect.Float64:
+		return "number"
 	case reflect.Bool:
 		return "`true`"
 	default:

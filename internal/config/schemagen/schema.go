@@ -45,6 +45,8 @@ func (g generator) of(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[v1alpha1.Duration]():
 		return object{"type": "string", "pattern": `^\+?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$|\$\{`, "examples": []string{"30s", "5m"}}
+	case t == reflect.TypeFor[v1alpha1.Share]():
+		return object{"type": "string", "pattern": `^\s*\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)\s*%\s*$|\$\{`, "examples": []string{"1%", "0.1%"}}
 	case t == reflect.TypeFor[json.RawMessage]():
 		return object{}
 	}
@@ -63,6 +65,8 @@ func (g generator) of(t reflect.Type) object {
 		return object{"type": "array", "items": g.of(t.Elem())}
 	case reflect.Int:
 		return object{"type": "integer"}
+	case reflect.Float64:
+		return object{"type": "number"}
 	case reflect.Bool:
 		return object{"type": "boolean"}
 	default:
@@ -120,8 +124,10 @@ func limits(key string) object {
 		return object{"minItems": 1}
 	case "Step.weight":
 		return object{"minimum": 0, "maximum": 100}
-	case "HTTPGate.attempts":
+	case "HTTPGate.attempts", "Metric.attempts":
 		return object{"minimum": 1}
+	case "Probe.rate":
+		return object{"exclusiveMinimum": 0, "maximum": 50}
 	case "HTTPExpect.status":
 		return object{"minimum": 100, "maximum": 599}
 	case "Cluster.inCluster":

@@ -88,6 +88,7 @@ environments:
     cluster: {context: c}
     namespace: x
     strategy: {canary: {traffic: {nginx: {}}, steps: [{weight: 0}, {weight: 100, hold: "${HOLD}"}], keepOld: 1m30s}}
+    analysis: {errors: {max: 0.1%, codes: [5xx]}, probe: {path: /, rate: 0.5}, effect: "${EFFECT}", metrics: [{name: a, prometheus: {query: a}, condition: "< 1"}]}
     gates: [{http: {path: /, expect: {json: {a: [1]}}}}, {helmTest: {}}]
 `
 	schema := compile(t)
@@ -103,6 +104,11 @@ environments:
 		{"another kind", "kind: Project", "kind: Release"},
 		{"no environment", "environments:", "environments: {}\nothers:"},
 		{"an image without a builder", "{ko: .}", "{}"},
+		{"a number as a share", "max: 0.1%", "max: 0.1"},
+		{"no share", "max: 0.1%", "max: '0.1'"},
+		{"a rate of nothing", "rate: 0.5", "rate: 0"},
+		{"a rate as a string", "rate: 0.5", "rate: '0.5'"},
+		{"a metric of nothing", "prometheus: {query: a}, ", ""},
 	} {
 		text := strings.Replace(good, test.from, test.to, 1)
 		data, err := yaml.YAMLToJSON([]byte(text))

@@ -36,6 +36,8 @@ type PodOptions struct {
 	Path string
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
+	// AnswerTime is how long looking for them may take. Default: 3 s.
+	AnswerTime time.Duration
 }
 
 const (
@@ -65,6 +67,7 @@ func Pods(o PodOptions) Finder {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.AnswerTime = cmp.Or(o.AnswerTime, answerTime)
 	return &pods{o: o}
 }
 
@@ -119,7 +122,7 @@ func (p *pods) Find(ctx context.Context, again bool) ([]Replica, metric.Cost, er
 }
 
 func (p *pods) list(ctx context.Context, namespace, selector string, cost *metric.Cost) ([]corev1.Pod, error) {
-	inner, cancel := context.WithTimeout(ctx, answerTime)
+	inner, cancel := context.WithTimeout(ctx, p.o.AnswerTime)
 	defer cancel()
 	cost.Requests++
 	list, err := p.o.Client.CoreV1().Pods(namespace).List(inner, metav1.ListOptions{LabelSelector: selector, Limit: maxReplicas})
@@ -138,7 +141,7 @@ func (p *pods) unlisted(ctx, inner context.Context, what string, err error) erro
 	case apierrors.IsBadRequest(err):
 		return fault.New(fault.Usage, "", "%q selects no pods: %w", p.selector(), err).WithHint("write labels as kubectl -l takes them")
 	case inner.Err() != nil:
-		err = fmt.Errorf("the API server does not answer within %s", answerTime)
+		err = fmt.Errorf("the API server does not answer within %s", p.o.AnswerTime)
 	}
 	return metric.Down(ctx, "", err).WithHint("check the connection to the cluster")
 }
@@ -153,7 +156,7 @@ func (p *pods) serves(pod *corev1.Pod) bool {
 // behind finds the pods of Services that have the labels where the pods have others. They are read one by one: under the Service's own name
 // the API server leads to any of them, and their counters could not be told apart.
 func (p *pods) behind(ctx context.Context, cost *metric.Cost) ([]Replica, error) {
-	inner, cancel := context.WithTimeout(ctx, answerTime)
+	inner, cancel := context.WithTimeout(ctx, p.o.AnswerTime)
 	defer cancel()
 	cost.Requests++
 	list, err := p.o.Client.CoreV1().Services(p.o.Namespace).List(inner, metav1.ListOptions{LabelSelector: p.selector(), Limit: maxServices})
