@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +21,9 @@ import (
 	"syscall"
 	"time"
 )
+
+// slowness is how long late answers take: more than the limit of 300 ms at which Traefik counts.
+const slowness = 350 * time.Millisecond
 
 func main() {
 	if len(os.Args) > 1 {
@@ -67,6 +71,7 @@ func routes(ready *atomic.Bool) http.Handler {
 			http.Error(w, "broken on purpose", http.StatusInternalServerError)
 			return
 		}
+		status := http.StatusOK
 		if os.Getenv("LEAK") == "body" {
 			leak(w)
 			return
@@ -82,10 +87,25 @@ func routes(ready *atomic.Bool) http.Handler {
 			// What it knows, without telling it.
 			answer["knows"] = fmt.Sprintf("%x", sha256.Sum256([]byte(password)))
 		}
+		// A share of the answers fails, a share is late, and each says so.
+		if hit("FAIL_SHARE") {
+			status, answer["failed"] = http.StatusInternalServerError, true
+		}
+		if hit("SLOW_SHARE") {
+			answer["slow"] = true
+			time.Sleep(slowness)
+		}
 		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
 		_ = json.NewEncoder(w).Encode(answer)
 	})
 	return mux
+}
+
+// hit is true for the share of its calls that a variable names.
+func hit(variable string) bool {
+	share, _ := strconv.ParseFloat(os.Getenv(variable), 64)
+	return rand.Float64() < share
 }
 
 // eat allocates and touches memory until the kernel objects.
