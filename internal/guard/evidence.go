@@ -33,7 +33,7 @@ func (w *watch) evidence() []string {
 }
 
 func (i *inquiry) evidence() []string {
-	report := i.analysis.Report()
+	report := i.report
 	if len(report.Answers) == 0 || report.Answers[0].Candidate.Requests+report.Answers[0].Live.Requests == 0 {
 		return nil
 	}

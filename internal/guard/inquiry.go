@@ -78,6 +78,8 @@ type inquiry struct {
 	name     string
 	kind     kind
 	analysis *analysis.Analysis
+	// report is the analysis's since its last look: making one takes more time than the look.
+	report analysis.Report
 	// subject is the one that feed counts; answers brings what was asked of it last.
 	subject metric.Subject
 	feed    Feed
@@ -97,11 +99,14 @@ type answer struct {
 
 func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, share float64, k kind) (*inquiry, error) {
 	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: share * float64(len(asked)), Effect: spec.Effect.Or(0.01), Enough: enough})
-	return &inquiry{name: name, kind: k, analysis: a, courses: make([]analysis.Course, len(asked))}, err
+	if err != nil {
+		return nil, err
+	}
+	return &inquiry{name: name, kind: k, analysis: a, report: a.Report(), courses: make([]analysis.Course, len(asked))}, nil
 }
 
 // total is how many requests of the candidate were counted.
-func (i *inquiry) total() uint64 { return i.analysis.Report().Answers[0].Candidate.Requests }
+func (i *inquiry) total() uint64 { return i.report.Answers[0].Candidate.Requests }
 
 // ask begins to read where that is due. What it returns is closed once there is an answer, or nothing to wait for.
 func (i *inquiry) ask(ctx context.Context, sources Sources, s Scene, now time.Time) <-chan struct{} {
@@ -160,18 +165,23 @@ func (i *inquiry) look(a answer, s Scene) {
 	switch {
 	case errors.Is(a.err, metric.ErrNoData):
 		// Nobody has been counted yet: that is no outage, and no evidence.
-		i.analysis.Look(analysis.Read{})
+		i.weigh(analysis.Read{})
 		return
 	case a.err != nil:
-		i.analysis.Look(analysis.Read{Down: true})
+		i.weigh(analysis.Read{Down: true})
 		return
 	}
-	before := i.analysis.Report()
+	before := i.report
 	i.reading = a.reading
-	i.analysis.Look(i.read(a.reading, s))
-	for q, after := range i.analysis.Report().Answers {
+	i.weigh(i.read(a.reading, s))
+	for q, after := range i.report.Answers {
 		i.courses[q].Add(a.reading.At, more(before.Answers[q].Candidate, after.Candidate), more(before.Answers[q].Live, after.Live))
 	}
+}
+
+func (i *inquiry) weigh(r analysis.Read) {
+	i.analysis.Look(r)
+	i.report = i.analysis.Report()
 }
 
 // more is what was counted between two reports.
@@ -212,10 +222,14 @@ func (i *inquiry) keep() kept { return kept{i.analysis, i.courses} }
 // restore goes on from what another run kept. What cannot be read is begun anew, which costs time and nothing else.
 func (i *inquiry) restore(k kept) {
 	asked := len(i.courses)
-	if k.Analysis == nil || len(k.Analysis.Report().Answers) != asked {
+	if k.Analysis == nil {
 		return
 	}
-	i.analysis = k.Analysis
+	report := k.Analysis.Report()
+	if len(report.Answers) != asked {
+		return
+	}
+	i.analysis, i.report = k.Analysis, report
 	i.analysis.SetGap(i.feed.Gap)
 	if len(k.Courses) == asked {
 		i.courses = k.Courses

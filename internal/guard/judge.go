@@ -93,7 +93,7 @@ func (i *inquiry) finding(weight int) finding {
 	case i.down():
 		return finding{analysis.More, analysis.SourceDown, i.prefix() + i.err.Error()}
 	}
-	report := i.analysis.Report()
+	report := i.report
 	f := finding{report.Decision, report.Verdict, i.prefix() + report.Sentence}
 	if f.verdict == analysis.NoData && weight == 0 {
 		f.verdict = "" // nobody is to have come yet

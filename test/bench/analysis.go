@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,15 +13,19 @@ import (
 	"github.com/sluice-dev/sluice/test/simulation"
 )
 
+// simulatedRuns is how many bad releases each figure of a row is the mean of.
+const simulatedRuns = 1000
+
 // analyse simulates healthy releases and bad ones, with fixed seeds.
 func analyse(ctx context.Context, b *bed) error {
 	if err := falseAborts(ctx, b.releases); err != nil {
 		return err
 	}
-	if err := requestsUntilAbort(ctx, b.runs); err != nil {
+	runs := cmp.Or(b.runs, simulatedRuns)
+	if err := requestsUntilAbort(ctx, runs); err != nil {
 		return err
 	}
-	return untilAbort(ctx, b.runs)
+	return untilAbort(ctx, runs)
 }
 
 // inParallel does the rows of a table, each with random numbers of its own, so that it does not matter which is done first.

@@ -22,8 +22,15 @@ type bed struct {
 	Registry       string   `json:"registry"`
 	Buildkit       string   `json:"buildkit"`
 	Entries        []string `json:"entryURLs"`
-	// releases and runs say how much is simulated.
+	extent
+}
+
+// extent says how much is done.
+type extent struct {
+	// releases are those that are simulated, runs the bad ones for each figure; 0 for the default of the bench.
 	releases, runs int
+	// cases are those of exposure that are run; none for all.
+	cases []string
 }
 
 func newBed(ctx context.Context, cluster bool) (*bed, error) {
@@ -69,6 +76,8 @@ func (b *bed) close() { _ = os.RemoveAll(b.dir) }
 // project is a sluice.yaml with one environment.
 type project struct {
 	name, strategy, router, kubeconfig string
+	// analysis of the environment, and what the service's environment has besides; "" for none.
+	analysis, env string
 }
 
 func (p project) host() string { return "bench-" + p.name + ".localhost" }
@@ -100,7 +109,10 @@ environments:
     entry: %s
     strategy: %s
 `, b.repository+"/"+p.name, b.Context, p.kubeconfig, p.name, strings.TrimSuffix(b.url(p), "/"), p.strategy)
-	values := fmt.Sprintf("host: %s\nrouter: %s\ntest: false\nenv: {SAY_VERSION: \"1\"}\n", p.host(), p.router)
+	if p.analysis != "" {
+		config += "    analysis: " + p.analysis + "\n"
+	}
+	values := fmt.Sprintf("host: %s\nrouter: %s\ntest: false\nenv: {SAY_VERSION: \"1\", %s}\n", p.host(), p.router, p.env)
 	if err := os.WriteFile(filepath.Join(b.dir, "values-bench.yaml"), []byte(values), 0o644); err != nil {
 		return err
 	}

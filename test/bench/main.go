@@ -28,11 +28,13 @@ func benches() []bench {
 		{"promote", false, promoteWithinARegistry},
 		{"mask", false, maskLog},
 		{"analysis", false, analyse},
+		{"guards", false, guards},
 		{"variables", false, resolveVariables},
 		{"bookshop", os.Getenv("BUILDKIT_HOST") == "", buildBookshop},
 		{"deploy", true, deployAgainstHelm},
 		{"requests", true, requestsPerRollout},
 		{"shift", true, shiftBack},
+		{"exposure", true, exposure},
 		{"demo", true, demoWarm},
 	}
 }
@@ -41,15 +43,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	releases := flag.Int("releases", 10_000, "healthy releases that analysis simulates for each row")
-	runs := flag.Int("runs", 1000, "bad releases that analysis simulates for each figure of a row")
+	runs := flag.Int("runs", 0, "bad releases for each figure: simulated by analysis (default 1000), deployed by exposure (default 10, and 20 healthy ones)")
+	cases := flag.String("cases", "", "cases of exposure to run, separated by commas (default all)")
 	flag.Parse()
-	if err := run(ctx, flag.Args(), *releases, *runs); err != nil {
+	if err := run(ctx, flag.Args(), extent{max(*releases, 1), max(*runs, 0), strings.FieldsFunc(*cases, func(r rune) bool { return r == ',' })}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, names []string, releases, runs int) error {
+func run(ctx context.Context, names []string, much extent) error {
 	var known []string
 	wanted := benches()
 	for _, b := range wanted {
@@ -66,7 +69,7 @@ func run(ctx context.Context, names []string, releases, runs int) error {
 		return err
 	}
 	defer b.close()
-	b.releases, b.runs = max(releases, 1), max(runs, 1)
+	b.extent = much
 	for _, bench := range wanted {
 		if err := bench.run(ctx, b); err != nil {
 			return fmt.Errorf("%s: %w", bench.name, err)

@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os/exec"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/test/load"
 )
 
@@ -119,33 +118,16 @@ func (b *bed) oneShiftBack(ctx context.Context, p project, version string, args 
 
 // decision is when the newest rollout entered RollingBack.
 func (b *bed) decision(ctx context.Context) (time.Time, error) {
-	r, err := b.sluice(ctx, "history", "app", "--env", "bench", "-o", "json")
+	r, err := b.newest(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	var doc struct {
-		Rollouts []struct {
-			History []struct {
-				At    time.Time `json:"at"`
-				Phase string    `json:"phase"`
-			} `json:"history"`
-		} `json:"rollouts"`
-	}
-	at := strings.Index(r.out, "{")
-	if at < 0 {
-		return time.Time{}, fmt.Errorf("history -o json printed no document: %s", r.out)
-	}
-	if err := json.NewDecoder(strings.NewReader(r.out[at:])).Decode(&doc); err != nil {
-		return time.Time{}, fmt.Errorf("history -o json: %w", err)
-	}
-	if len(doc.Rollouts) > 0 {
-		for _, e := range doc.Rollouts[0].History {
-			if e.Phase == "RollingBack" {
-				return e.At, nil
-			}
+	for _, e := range r.History {
+		if e.Phase == v1alpha1.RollingBack {
+			return e.At, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("the newest rollout was not rolled back: %s", r.out)
+	return time.Time{}, fmt.Errorf("the newest rollout was not rolled back: it is in %s", r.Phase)
 }
 
 // demoWarm times the whole demo with everything built and the cluster up.

@@ -141,7 +141,7 @@ func TestAnalysisInPlace(t *testing.T) {
 		t.Error("no request failed: nothing was tested")
 	}
 	r := s.record()
-	if said := strings.Join(r.Testimony, "\n"); r.Judgement.Verdict != "bad" || !strings.Contains(said, "env.FAULT_FAILURE_RATE") {
+	if said := strings.Join(r.Testimony, "\n"); r.Judgement.Verdict != "bad" || !strings.Contains(said, "env.FAIL_SHARE") {
 		t.Errorf("the record says %q:\n%s", r.Judgement.Verdict, said)
 	}
 }

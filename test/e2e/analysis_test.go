@@ -56,7 +56,7 @@ func holding(router, hold string) map[string]any {
 
 // failing are values of a version that fails a share of its requests.
 func failing(router, share string) map[string]any {
-	return map[string]any{"router": router, "env": map[string]any{"SAY_VERSION": "1", "FAULT_FAILURE_RATE": share}}
+	return map[string]any{"router": router, "env": map[string]any{"SAY_VERSION": "1", "FAIL_SHARE": share}}
 }
 
 // record is what the record of the newest rollout says to programs.
@@ -143,7 +143,7 @@ func (s *service) refuted(r record) {
 	said := strings.Join(slices.Concat(r.Evidence, r.Testimony), "\n")
 	for _, word := range []string{
 		" × 500", "answers of the candidate:", "answers of the live:", "one mark is", // codes and chart
-		"env.FAULT_FAILURE_RATE", "the improbability drive has failed", // testimony
+		"env.FAIL_SHARE", "the improbability drive has failed", // testimony
 	} {
 		if !strings.Contains(said, word) {
 			s.t.Errorf("the record does not say %q:\n%s", word, said)
@@ -161,7 +161,7 @@ func TestAnalysis(t *testing.T) {
 		t.Run("failing now and then", func(t *testing.T) {
 			s := s.within(t)
 			users := s.audience()
-			s.must(4, "requests failed", "env.FAULT_FAILURE_RATE", "improbability drive")(s.release(failing(router, "0.05")))
+			s.must(4, "requests failed", "env.FAIL_SHARE", "improbability drive")(s.release(failing(router, "0.05")))
 			s.serves("1.0.0")
 			if users.leave() == 0 {
 				t.Error("no request failed: nothing was tested")

@@ -23,6 +23,8 @@ type Options struct {
 	// Timeout of one request; a request without an answer by then has failed. Default 10s.
 	Timeout time.Duration
 	Header  http.Header
+	// Address is where to connect, whatever the URL's host resolves to. Default: what it resolves to.
+	Address string
 	// Good says whether an answer is the one users expect. Default: status 200.
 	Good func(status int, body []byte) bool
 }
@@ -60,14 +62,16 @@ func Start(ctx context.Context, o Options) *Stream {
 		o.Good = func(status int, _ []byte) bool { return status == http.StatusOK }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Stream{o: o, cancel: cancel, done: make(chan struct{}), client: Client(o.Timeout)}
+	s := &Stream{o: o, cancel: cancel, done: make(chan struct{}), client: client(o.Timeout, o.Address)}
 	s.result.Reasons = map[string]int{}
 	go s.run(ctx)
 	return s
 }
 
 // Client resolves *.localhost to loopback, as browsers do.
-func Client(timeout time.Duration) *http.Client {
+func Client(timeout time.Duration) *http.Client { return client(timeout, "") }
+
+func client(timeout time.Duration, always string) *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &http.Client{
 		Timeout:       timeout,
@@ -76,7 +80,10 @@ func Client(timeout time.Duration) *http.Client {
 			MaxIdleConnsPerHost: 512,
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				host, port, err := net.SplitHostPort(address)
-				if err == nil && strings.HasSuffix(host, ".localhost") {
+				switch {
+				case always != "":
+					address = always
+				case err == nil && strings.HasSuffix(host, ".localhost"):
 					address = net.JoinHostPort("127.0.0.1", port)
 				}
 				return dialer.DialContext(ctx, network, address)

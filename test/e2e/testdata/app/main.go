@@ -22,6 +22,9 @@ import (
 	"time"
 )
 
+// slowness is how long late answers take: more than the limit of 300 ms at which Traefik counts.
+const slowness = 350 * time.Millisecond
+
 func main() {
 	if len(os.Args) > 1 {
 		os.Exit(command(os.Args[1], os.Args[2:]))
@@ -58,7 +61,6 @@ func main() {
 
 func routes(ready *atomic.Bool) http.Handler {
 	mux := http.NewServeMux()
-	failureRate, _ := strconv.ParseFloat(os.Getenv("FAULT_FAILURE_RATE"), 64)
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !ready.Load() {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
@@ -69,11 +71,7 @@ func routes(ready *atomic.Bool) http.Handler {
 			http.Error(w, "broken on purpose", http.StatusInternalServerError)
 			return
 		}
-		if rand.Float64() < failureRate {
-			fmt.Fprintln(os.Stderr, "error: the improbability drive has failed")
-			http.Error(w, "failing now and then", http.StatusInternalServerError)
-			return
-		}
+		status := http.StatusOK
 		if os.Getenv("LEAK") == "body" {
 			leak(w)
 			return
@@ -89,10 +87,26 @@ func routes(ready *atomic.Bool) http.Handler {
 			// What it knows, without telling it.
 			answer["knows"] = fmt.Sprintf("%x", sha256.Sum256([]byte(password)))
 		}
+		// A share of the answers fails, a share is late, and each says so.
+		if hit("FAIL_SHARE") {
+			fmt.Fprintln(os.Stderr, "error: the improbability drive has failed")
+			status, answer["failed"] = http.StatusInternalServerError, true
+		}
+		if hit("SLOW_SHARE") {
+			answer["slow"] = true
+			time.Sleep(slowness)
+		}
 		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
 		_ = json.NewEncoder(w).Encode(answer)
 	})
 	return mux
+}
+
+// hit is true for the share of its calls that a variable names.
+func hit(variable string) bool {
+	share, _ := strconv.ParseFloat(os.Getenv(variable), 64)
+	return rand.Float64() < share
 }
 
 // eat allocates and touches memory until the kernel objects.
