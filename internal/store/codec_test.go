@@ -82,6 +82,48 @@ func TestEncodeTrims(t *testing.T) {
 	}
 }
 
+func TestEncodeTrimsWhatWasSeen(t *testing.T) {
+	many := func(n int) []string {
+		lines := make([]string, n)
+		for i := range lines {
+			lines[i] = strings.Repeat("\x1b", 100_000)
+		}
+		return lines
+	}
+	r := sample()
+	r.Phase = v1alpha1.Analyzing
+	state := json.RawMessage(`{"version":1}`)
+	r.Judgement = &v1alpha1.Judgement{Sentence: "much fails", Evidence: many(50), State: state}
+	r.Testimony = many(10)
+	for phase, want := range map[v1alpha1.Phase]json.RawMessage{v1alpha1.Analyzing: state, v1alpha1.RolledBack: nil, v1alpha1.Succeeded: nil} {
+		r.Phase = phase
+		body, err := store.Encode(r)
+		if err != nil || len(body) > store.MaxSize/2 {
+			t.Fatalf("%d bytes, %v", len(body), err)
+		}
+		got, err := store.Decode(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Testimony) != 10 || len(got.Judgement.Evidence) == 0 || got.Judgement.Sentence != "much fails" || !bytes.Equal(got.Judgement.State, want) {
+			t.Errorf("%s: %d of the testimony, %d of the evidence, state %s", phase, len(got.Testimony), len(got.Judgement.Evidence), got.Judgement.State)
+		}
+	}
+	if len(r.Judgement.Evidence) != 50 || len(r.Judgement.Evidence[0]) != 100_000 || len(r.Judgement.State) == 0 || len(r.Testimony[0]) != 100_000 {
+		t.Error("what the caller holds was trimmed")
+	}
+	// A log that a person can read stays whole.
+	r = sample()
+	r.Testimony = []string{"log of shop/web:\n" + strings.Repeat("at com.example.Shop\n", 500)}
+	body, err := store.Encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := store.Decode(body); err != nil || got.Testimony[0] != r.Testimony[0] {
+		t.Errorf("%d bytes are left of a log of %d: %v", len(got.Testimony[0]), len(r.Testimony[0]), err)
+	}
+}
+
 func TestEncodeSaysWhatIsTooLarge(t *testing.T) {
 	r := sample()
 	r.Plan.Gates = []v1alpha1.Gate{{HTTP: &v1alpha1.HTTPGate{Path: "/", Body: strings.Repeat("x", store.MaxSize)}}}

@@ -15,15 +15,17 @@ type limits struct {
 	evidence int
 	text     int
 	message  int
+	// testimony bounds one entry, which is a log or all values that differ.
+	testimony int
 }
 
 // limitLadder goes from generous to tight; the first rung that fits is taken. Escaping may make text six times as long,
 // so that counting bytes before encoding is not enough.
 func limitLadder() []limits {
 	return []limits{
-		{total: MaxSize / 2, history: 200, results: 200, requests: 50, evidence: 40, text: 4 << 10, message: 1 << 10},
-		{total: MaxSize / 2, history: 100, results: 100, requests: 20, evidence: 20, text: 1 << 10, message: 512},
-		{total: MaxSize, history: 50, results: 50, requests: 10, evidence: 10, text: 256, message: 256},
+		{total: MaxSize / 2, history: 200, results: 200, requests: 50, evidence: 40, text: 4 << 10, message: 1 << 10, testimony: 16 << 10},
+		{total: MaxSize / 2, history: 100, results: 100, requests: 20, evidence: 20, text: 1 << 10, message: 512, testimony: 4 << 10},
+		{total: MaxSize, history: 50, results: 50, requests: 10, evidence: 10, text: 256, message: 256, testimony: 256},
 	}
 }
 
@@ -31,10 +33,9 @@ func limitLadder() []limits {
 func (l limits) apply(r v1alpha1.Rollout) v1alpha1.Rollout {
 	r.Cause = shorten(r.Cause, l.text)
 	r.LastError = shorten(r.LastError, l.text)
-	r.Evidence = newest(r.Evidence, l.evidence)
-	for i := range r.Evidence {
-		r.Evidence[i] = shorten(r.Evidence[i], l.text)
-	}
+	r.Evidence = l.lines(r.Evidence, l.text)
+	r.Testimony = l.lines(r.Testimony, l.testimony)
+	r.Judgement = l.judgement(r)
 	r.Results = newest(r.Results, l.results)
 	for i := range r.Results {
 		r.Results[i].Evidence = shorten(r.Results[i].Evidence, l.text)
@@ -48,6 +49,29 @@ func (l limits) apply(r v1alpha1.Rollout) v1alpha1.Rollout {
 		r.History[i].Message = shorten(r.History[i].Message, l.message)
 	}
 	return r
+}
+
+// lines keeps the last lines, each up to a number of bytes.
+func (l limits) lines(in []string, bytes int) []string {
+	out := newest(in, l.evidence)
+	for i := range out {
+		out[i] = shorten(out[i], bytes)
+	}
+	return out
+}
+
+// judgement is what stays of it. Nobody goes on from where the analysis of a rollout was that is over.
+func (l limits) judgement(r v1alpha1.Rollout) *v1alpha1.Judgement {
+	if r.Judgement == nil {
+		return nil
+	}
+	j := *r.Judgement
+	j.Sentence = shorten(j.Sentence, l.text)
+	j.Evidence = l.lines(j.Evidence, l.text)
+	if r.Phase.Final() {
+		j.State = nil
+	}
+	return &j
 }
 
 // keep is how many history entries stay: those not yet announced are kept beyond the ring, up to twice its length.
