@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +25,8 @@ type died struct{ edge int }
 // Every call over an edge is counted, before and after its effect, and the process dies at one of them.
 type theatre struct {
 	t        *testing.T
-	now      time.Time
+	clock    sync.Mutex
+	at       time.Time // what now says; the look-out asks from a goroutine of its own
 	edge     int
 	dieAt    int
 	releaser *deploytest.Fake
@@ -40,18 +42,29 @@ type theatre struct {
 }
 
 func newTheatre(t *testing.T) *theatre {
-	w := &theatre{t: t, now: start(), told: map[int]map[int]bool{}, ready: map[v1alpha1.Slot]bool{}}
+	w := &theatre{t: t, at: start(), told: map[int]map[int]bool{}, ready: map[v1alpha1.Slot]bool{}}
 	w.key = store.Key{Service: "app", Environment: "prod", Namespace: "app-prod"}
 	w.scope = deploy.Scope{Service: "app", Environment: "prod", Namespace: "app-prod"}
-	clock := func() time.Time { return w.now }
-	w.releaser = deploytest.NewFake(clock)
+	w.releaser = deploytest.NewFake(w.now)
 	w.releaser.Hook(func(context.Context, deploytest.Call) error { return w.cross() })
-	w.router = traffictest.NewFake(traffictest.Options{Now: clock, Convergence: time.Second, Staged: true})
+	w.router = traffictest.NewFake(traffictest.Options{Now: w.now, Convergence: time.Second, Staged: true})
 	w.router.Hook(func(context.Context, traffictest.Call) error { return w.cross() })
 	w.store = memory.New(func(context.Context, memory.Call) error { return w.cross() })
-	w.locker = memory.NewLocker(clock, nil)
+	w.locker = memory.NewLocker(w.now, nil)
 	w.gate = gatetest.NewScript()
 	return w
+}
+
+func (w *theatre) now() time.Time {
+	w.clock.Lock()
+	defer w.clock.Unlock()
+	return w.at
+}
+
+func (w *theatre) pass(d time.Duration) {
+	w.clock.Lock()
+	defer w.clock.Unlock()
+	w.at = w.at.Add(d)
 }
 
 // cross is called at every edge, before and after.
@@ -103,9 +116,9 @@ func (w *theatre) machine() *Machine {
 			w.told[r.Number][e.Seq] = true
 			return w.cross()
 		},
-		Now: func() time.Time { return w.now },
+		Now: w.now,
 		Sleep: func(_ context.Context, d time.Duration, _ <-chan struct{}) error {
-			w.now = w.now.Add(max(d, 500*time.Millisecond))
+			w.pass(max(d, 500*time.Millisecond))
 			return nil
 		},
 	})

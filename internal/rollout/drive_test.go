@@ -76,14 +76,14 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 	}
 	o := outage{watched: true, wake: changes}
 	away := fault.New(fault.Unreachable, "look", "away")
-	d, err := o.rest(w.now, v1alpha1.Rollout{}, Decision{}, away)
+	d, err := o.rest(w.now(), v1alpha1.Rollout{}, Decision{}, away)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := m.rest(t.Context(), d, o); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.rest(w.now.Add(outageLimit+1), v1alpha1.Rollout{}, Decision{}, away); !errors.Is(err, away) {
+	if _, err := o.rest(w.now().Add(outageLimit+1), v1alpha1.Rollout{}, Decision{}, away); !errors.Is(err, away) {
 		t.Errorf("after %s: %v", outageLimit, err)
 	}
 }

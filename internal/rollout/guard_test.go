@@ -124,11 +124,11 @@ func TestNothingIsPassedWithoutEvidence(t *testing.T) {
 	if !fault.Is(err, fault.Waiting) || r.Phase != v1alpha1.Analyzing || r.Step != 1 || !strings.Contains(err.Error(), "nobody came") {
 		t.Fatalf("%s(%d): %v", r.Phase, r.Step, err)
 	}
-	waited := w.now.Sub(r.StepSince)
+	waited := w.now().Sub(r.StepSince)
 	// Another run waits anew, and goes on once there is evidence.
-	until := w.now.Add(30 * time.Second)
+	until := w.now().Add(30 * time.Second)
 	o.says = func(s guard.Scene) v1alpha1.Judgement {
-		if w.now.Before(until) {
+		if w.now().Before(until) {
 			return silence(s)
 		}
 		return fine(s)
