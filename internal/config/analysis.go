@@ -39,6 +39,7 @@ func (v *validator) analysis(environment string, e v1alpha1.Environment) {
 	c := analysisCheck{validator: v, environment: environment, at: child(environment, "analysis"), e: e, a: *e.Analysis}
 	c.questions()
 	c.settings()
+	c.chance()
 	c.early()
 	c.source()
 	if c.a.Probe != nil {
@@ -184,9 +185,7 @@ func (c analysisCheck) probe(path string, p v1alpha1.Probe) {
 	} else if plainGet(c.e.Gates, c.a) == "" && !c.unread(child(c.environment, "gates")) {
 		c.reportKey(path, "add `path: /…`", "has no path, and no http gate of the environment is a plain GET that could lend it one")
 	}
-	if here := child(path, "rate"); c.positions.has(here) && !(p.Rate > 0 && p.Rate <= mostProbes) {
-		c.report(here, "", "must be more than 0 and at most %d requests a second, not %v", mostProbes, p.Rate)
-	}
+	c.rate(child(path, "rate"), p.Rate)
 	c.probeTimeout(child(path, "timeout"), p)
 }
 
@@ -309,7 +308,7 @@ func analysisDefaults(e v1alpha1.Environment) {
 	if a.Errors == nil && asksErrors(*a) {
 		a.Errors = &v1alpha1.ErrorsQuestion{}
 	}
-	orShare(&a.FalseAbort, 0.001)
+	orShare(&a.FalseAbort, usualChance)
 	orShare(&a.Effect, 0.01)
 	orText(&a.OnNoData, v1alpha1.OutcomeWait)
 	orText(&a.OnSourceDown, v1alpha1.OutcomeWait)
@@ -335,7 +334,7 @@ func probesDefaults(e v1alpha1.Environment) {
 	a := e.Analysis
 	if a.Source != nil && a.Source.Probe != nil {
 		probeDefaults(a.Source.Probe, e)
-	} else if a.Probe == nil && !reachedByService(e.Strategy) && e.Entry != "" && plainGet(e.Gates, *a) != "" {
+	} else if a.Probe == nil && probed(e) {
 		a.Probe = &v1alpha1.Probe{}
 	}
 	probeDefaults(a.Probe, e)

@@ -12,7 +12,7 @@ func applyDefaults(p *v1alpha1.Project) {
 	supplyDefaults(p)
 	variableDefaults(p)
 	for name, e := range p.Environments {
-		orDuration(&e.Timeout, 5*time.Minute)
+		orDuration(&e.Timeout, usualTimeout)
 		gateDefaults(e.Gates)
 		aksDefaults(&e.Cluster)
 		if b := e.Strategy.BlueGreen; b != nil {
