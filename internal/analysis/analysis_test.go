@@ -94,7 +94,7 @@ func TestWords(t *testing.T) {
 		{"first installation, nothing fails", 0.01, func(f *feed) analysis.Report { return f.run(1200, n(10, 0), nil) },
 			analysis.Advance, analysis.Good, true, "no worse"},
 		{"first installation without a limit", 0, func(f *feed) analysis.Report { return f.run(600, n(10, 10), nil) },
-			analysis.More, "", true, "neither a live slot to compare with nor a limit"},
+			analysis.More, analysis.NoData, true, "neither a live slot to compare with nor a limit"},
 		{"nothing fails", 0, func(f *feed) analysis.Report { return f.run(600, n(10, 0), n(90, 0)) },
 			analysis.Advance, analysis.Good, true, "no worse"},
 		{"nothing fails below a limit", 0.01, func(f *feed) analysis.Report { f.run(60, nil, n(160, 0)); return f.run(20, n(40, 0), n(160, 0)) },
