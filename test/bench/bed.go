@@ -29,8 +29,8 @@ type bed struct {
 type extent struct {
 	// releases are those that are simulated, runs the bad ones for each figure; 0 for the default of the bench.
 	releases, runs int
-	// cases are those of exposure that are run; none for all.
-	cases []string
+	// cases are those of exposure that are run, none for all; routers are those that it runs with.
+	cases, routers []string
 }
 
 func newBed(ctx context.Context, cluster bool) (*bed, error) {
