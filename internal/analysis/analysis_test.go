@@ -97,6 +97,8 @@ func TestWords(t *testing.T) {
 			analysis.More, "", true, "neither a live slot to compare with nor a limit"},
 		{"nothing fails", 0, func(f *feed) analysis.Report { return f.run(600, n(10, 0), n(90, 0)) },
 			analysis.Advance, analysis.Good, true, "no worse"},
+		{"nothing fails below a limit", 0.01, func(f *feed) analysis.Report { f.run(60, nil, n(160, 0)); return f.run(20, n(40, 0), n(160, 0)) },
+			analysis.Advance, analysis.Good, true, "no worse"},
 		{"a few requests", 0, func(f *feed) analysis.Report { f.run(600, nil, n(90, 0)); return f.run(10, n(1, 0), n(90, 0)) },
 			analysis.More, "", false, "not enough to tell"},
 		{"candidate is gone", 0.01, func(f *feed) analysis.Report { f.run(10, n(10, 0), n(90, 0)); return f.run(600, nil, n(90, 0)) },

@@ -2,8 +2,9 @@ package analysis
 
 import "math"
 
-// limit tests a rate against a fixed one. It bets on the share of bad requests in each read, not on each request, so that requests that
-// fail together do no harm: all that it takes for granted is that the share expected next is within the limit as long as the version is.
+// limit tests a rate against a fixed one. What may lead to an abort bets on the share of bad requests in each read, not on each request, so
+// that requests that fail together do no harm: all that it takes for granted is that the share expected next is within the limit as long as
+// the version is. What may only let a version go on early bets on each request, and so is as quick as the traffic allows.
 type limit struct {
 	// Over bets that the candidate's rate is above the limit, Under that it is below, and Live that the live slot's is above.
 	Over  wealth `json:"over"`
@@ -15,7 +16,9 @@ type limit struct {
 func (l *limit) look(b block, most, effect float64) {
 	if b.N > 0 {
 		above(&l.Over, b.X/b.N, most, effect)
-		l.Under.bet([]float64{0.5, 0.5}, func(k int) float64 { return share(b.X/b.N, most, most*[...]float64{0.5, 0.1}[k]) })
+		l.Under.bet([]float64{0.5, 0.5}, func(k int) float64 {
+			return likelihood(b.N, b.X, most*[...]float64{0.5, 0.1}[k]) - likelihood(b.N, b.X, most)
+		})
 	}
 	if b.LN > 0 {
 		above(&l.Live, b.LX/b.LN, most, effect)

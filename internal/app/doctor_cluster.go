@@ -60,6 +60,7 @@ func (a *App) diagnoseCluster(ctx context.Context, req DiagnoseRequest, environm
 	c.Identity = e.identify(ctx, env.Namespace)
 	c.Namespace = e.namespace(ctx, env.Namespace)
 	c.Access, c.Notes = e.access(ctx, req, env)
+	c.Sources = e.sources(ctx, req, env)
 	return c
 }
 

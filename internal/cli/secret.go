@@ -61,6 +61,16 @@ func unguarded(w any) any {
 	return w
 }
 
+// command tells the CI system something. What was printed until then comes first.
+func (inv *invocation) command(text string) {
+	if g, ok := inv.Stderr.(*guarded); ok {
+		_ = g.Flush()
+		g.stream.line(text)
+		return
+	}
+	inv.log("%s", text)
+}
+
 // whole is an output for a document whose secrets were taken out before. What was printed until then comes first.
 func whole(w io.Writer) io.Writer {
 	if g, ok := w.(*guarded); ok {
@@ -78,9 +88,14 @@ func (inv *invocation) guard() (end func()) {
 		inv.secrets.Add(secretsIn(inv.Environ())...)
 	}
 	out, err := &stream{to: inv.Stdout}, &stream{to: inv.Stderr}
-	stdout, stderr := &guarded{inv.secrets.Writer(out), out}, &guarded{inv.secrets.Writer(err), err}
+	system := ci.Detect(inv.LookupEnv)
+	printed, told := io.Writer(out), io.Writer(err)
+	if system != "" {
+		printed, told = &disarmed{to: out}, &disarmed{to: err}
+	}
+	stdout, stderr := &guarded{inv.secrets.Writer(printed), out}, &guarded{inv.secrets.Writer(told), err}
 	inv.Stdout, inv.Stderr = stdout, stderr
-	if system := ci.Detect(inv.LookupEnv); system != "" && inv.CIReads != nil && inv.CIReads() {
+	if system != "" && inv.CIReads != nil && inv.CIReads() {
 		inv.secrets.Each(func(value string) {
 			for _, command := range system.Mask(value) {
 				err.line(command)

@@ -30,7 +30,7 @@ func (inv *invocation) summarize(doc *rolloutDocument, err error) {
 		return
 	}
 	if to.Command != "" {
-		inv.log("%s", to.Command)
+		inv.command(to.Command)
 	}
 }
 

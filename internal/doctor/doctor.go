@@ -58,6 +58,9 @@ func Connect(f Facts) Report {
 	if len(f.Repositories) > 0 {
 		r.Sections = append(r.Sections, registries(f))
 	}
+	if len(f.Cluster.Sources) > 0 {
+		r.Sections = append(r.Sections, analysis(f))
+	}
 	if f.Store != nil {
 		r.Sections = append(r.Sections, store(f))
 	}

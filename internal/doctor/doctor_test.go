@@ -29,6 +29,7 @@ func healthy(change func(f *Facts)) Facts {
 			Answer: &Answer{Version: "v1.36.3"}, Login: &Login{User: "ci"},
 			Identity:  &Identity{Name: "uid-1", Readable: true, Pinned: true},
 			Namespace: &Namespace{Exists: true},
+			Sources:   []Source{{Name: "requests of app"}},
 			Access:    []Access{{Right: rbac.Right{Verb: "get", Resource: "secrets", Why: "Helm's releases"}, Namespace: "shop", Allowed: true}},
 		},
 		Repositories: []Repository{{Name: "registry.example.com/shop/app"}},
@@ -68,7 +69,7 @@ func TestHealthy(t *testing.T) {
 			}
 		}
 	}
-	if len(r.Sections) != 4 || r.Count(OK) < 12 {
+	if len(r.Sections) != 5 || r.Count(OK) < 12 {
 		t.Errorf("%d sections, %d checks", len(r.Sections), r.Count(OK))
 	}
 }
@@ -210,6 +211,10 @@ func TestFindings(t *testing.T) {
 		}, "variables.store", []string{"failed", "no answer", "vault status"}},
 		"a store behind the cluster": {func(f *Facts) { f.Store.Blocked = true }, "variables.store", []string{"skipped", "not reached"}},
 		"a variable that is missing": {func(f *Facts) { f.Store.Variables[0].Err = errors.New("there is none") }, "variables.variable", []string{"failed", "there is none", "taken by app"}},
+		"a source that cannot be read": {func(f *Facts) {
+			f.Cluster.Sources[0].Err = fault.New(fault.Usage, "count", "Traefik does not count at 200ms").WithHint("take 300ms")
+		}, "analysis.source", []string{"failed", "requests of app", "does not count at 200ms", "take 300ms"}},
+		"a source that has counted nothing": {func(f *Facts) { f.Cluster.Sources[0].Nothing = "no request yet" }, "analysis.source", []string{"ok", "no request yet"}},
 		"a variable that expires":    {func(f *Facts) { f.Store.Variables[0].Expires = now().Add(time.Hour) }, "variables.variable", []string{"warning", "2026-01-02T04:04:05Z", "renew"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,6 +91,17 @@ type Cluster struct {
 	Access []Access
 	// Notes are what stands in the way of asking for more.
 	Notes []Note
+	// Sources are what an analysis counts by; none where there is no analysis.
+	Sources []Source
+}
+
+// Source is one that was read to count something.
+type Source struct {
+	// Name says what is counted: "requests of shop".
+	Name string
+	// Err is why it cannot be, Nothing that the source answers and has counted nothing yet.
+	Err     error
+	Nothing string
 }
 
 // Note is something that was met while looking at something else.

@@ -41,6 +41,23 @@ func registries(f Facts) Section {
 	return s
 }
 
+// analysis explains whether a new version can be judged.
+func analysis(f Facts) Section {
+	s := Section{Name: "analysis"}
+	for _, source := range f.Cluster.Sources {
+		read := good("can be counted")
+		switch {
+		case source.Err != nil:
+			read = failed("cannot be counted", source.Err)
+		case source.Nothing != "":
+			read = good("the source answers, and has counted none of it yet").seen(source.Nothing)
+		}
+		read.Code, read.Title = "analysis.source", source.Name+": "+read.Title
+		s.Findings = append(s.Findings, read)
+	}
+	return s
+}
+
 // store explains whether the variables of the services are there.
 func store(f Facts) Section {
 	s := Section{Name: "variables"}

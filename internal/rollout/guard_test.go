@@ -139,6 +139,24 @@ func TestNothingIsPassedWithoutEvidence(t *testing.T) {
 	}
 }
 
+func TestAFirstInstallationIsJudgedByLimitsAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec  v1alpha1.Analysis
+		waits bool
+	}{
+		"none":      {v1alpha1.Analysis{Errors: &v1alpha1.ErrorsQuestion{}}, false},
+		"errors":    {v1alpha1.Analysis{Errors: &v1alpha1.ErrorsQuestion{Max: 0.01}}, true},
+		"slowness":  {v1alpha1.Analysis{Slower: &v1alpha1.SlowerQuestion{Max: 0.01}}, true},
+		"condition": {v1alpha1.Analysis{Metrics: []v1alpha1.Metric{{Name: "queue", Condition: "< 1"}}}, true},
+	} {
+		w, o := newTheatre(t), &oracle{says: silence}
+		r, err := w.play(t, w.judged(o), judgedStart(w, "1", &c.spec))
+		if waits := fault.Is(err, fault.Waiting); waits != c.waits || !waits && r.Phase != v1alpha1.Succeeded {
+			t.Errorf("%s: %s, %v", name, r.Phase, err)
+		}
+	}
+}
+
 // stubborn is a gate that answers only when it is cancelled.
 type stubborn struct{}
 

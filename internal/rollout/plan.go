@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/deploy"
@@ -33,6 +35,10 @@ func Digest(ref v1alpha1.ReleaseRef, environment string, env v1alpha1.Environmen
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// inPlaceHold is how long a release in place is watched where it is judged: nothing else of the direct strategy takes the time in which
+// there could be evidence against it.
+const inPlaceHold = 30 * time.Second
+
 // expand turns a strategy into the data that the machine follows.
 func expand(env v1alpha1.Environment, spec v1alpha1.Service) v1alpha1.Plan {
 	plan := v1alpha1.Plan{
@@ -48,6 +54,9 @@ func expand(env v1alpha1.Environment, spec v1alpha1.Service) v1alpha1.Plan {
 		plan.Strategy, plan.Slots, plan.Traffic = "canary", true, s.Canary.Traffic
 		plan.Header, plan.KeepOld, plan.Steps = s.Canary.Header, s.Canary.KeepOld, s.Canary.Steps
 	default:
+		if env.Analysis != nil {
+			plan.Steps[0].Hold = v1alpha1.Duration(inPlaceHold)
+		}
 		return plan
 	}
 	plan.Router = plan.Traffic.Router()
@@ -102,4 +111,10 @@ func liveSlot(o Observation) v1alpha1.Slot {
 		}
 	}
 	return v1alpha1.SlotNone
+}
+
+// decides says that an analysis can find a version bad that has nothing beside it.
+func decides(spec *v1alpha1.Analysis) bool {
+	return spec != nil && (spec.Errors != nil && spec.Errors.Max > 0 || spec.Slower != nil && spec.Slower.Max > 0 ||
+		slices.ContainsFunc(spec.Metrics, func(m v1alpha1.Metric) bool { return m.Max > 0 || m.Condition != "" }))
 }

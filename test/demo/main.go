@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -15,8 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/sluice-dev/sluice/test/load"
 )
 
 func main() {
@@ -30,12 +27,17 @@ func main() {
 
 // act is one command of the demo and what it cost the users.
 type act struct {
-	Name     string  `json:"name"`
-	Outcome  string  `json:"outcome"`
-	ExitCode int     `json:"exitCode"`
-	Requests int     `json:"requests"`
-	Failed   int     `json:"failed"`
-	Seconds  float64 `json:"seconds"`
+	Name     string `json:"name"`
+	Outcome  string `json:"outcome"`
+	ExitCode int    `json:"exitCode"`
+	Requests int    `json:"requests"`
+	// Failed requests were lost; Noise and Bad are answers that fail on purpose: in every version, and in a broken one only, which users saw
+	// for BadSeconds from the first to the last.
+	Failed     int     `json:"failed"`
+	Noise      int     `json:"noise"`
+	Bad        int     `json:"bad"`
+	BadSeconds float64 `json:"badSeconds"`
+	Seconds    float64 `json:"seconds"`
 
 	want int
 }
@@ -77,9 +79,19 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// story is the demo: two good versions, a renewed token and a bad version, with both routers.
+// noise is what production fails in every version, as real services do: half a percent. A threshold on few requests would take healthy
+// versions back for it.
+const noise = "faults: {failureRate: 0.005, component: frontend}\n"
+
+// story is the demo: two good versions, a renewed token and two bad versions, with both routers.
 func (s *stage) story(ctx context.Context) error {
 	prods := []string{"prod", "prod-gateway"}
+	fmt.Println("\n── production fails one request in 200, whatever the version: good versions must pass nevertheless")
+	for _, env := range prods {
+		if err := s.misconfigure(env, noise); err != nil {
+			return err
+		}
+	}
 	if err := s.play(ctx, "files for variables", 0, nil, "variables", "init"); err != nil {
 		return err
 	}
@@ -117,18 +129,36 @@ func (s *stage) story(ctx context.Context) error {
 			return err
 		}
 	}
-	fmt.Println("\n── v3 answers 200 with wrong factors, but only with production's settings: dev will not notice")
-	for _, file := range []string{"values-prod.yaml", "values-prod-gateway.yaml"} {
-		if err := s.edit(file, "\nfaults:\n  wrongBody: true\n"); err != nil {
+	return s.broken(ctx, prods)
+}
+
+// broken are the bad versions: one that only a gate can see, and one that no gate can.
+func (s *stage) broken(ctx context.Context, prods []string) error {
+	for _, v := range []struct{ version, about, faults string }{
+		{"3.0.0", "v3 answers 200 with wrong factors, but only with production's settings: dev will not notice. A gate reads the body, before any user does",
+			"faults: {failureRate: 0.005, component: frontend, wrongBody: true}\n"},
+		{"4.0.0", "v4 fails 5 % of its requests, ten times the noise: the gates, which ask a few times, pass. The analysis counts users' requests",
+			"faults: {failureRate: 0.05}\n"},
+	} {
+		fmt.Println("\n── " + v.about)
+		for _, env := range prods {
+			if err := s.misconfigure(env, v.faults); err != nil {
+				return err
+			}
+		}
+		name := "v" + v.version[:1] + " (broken) to "
+		if err := s.play(ctx, name+"dev", 0, nil, "run", "--version", v.version, "--to", "dev"); err != nil {
 			return err
 		}
-	}
-	if err := s.play(ctx, "v3 (broken) to dev", 0, nil, "run", "--version", "3.0.0", "--to", "dev"); err != nil {
-		return err
-	}
-	for _, env := range prods {
-		if err := s.play(ctx, "v3 (broken) to "+env+", under load", 4, []string{env}, "deploy", "calculator:3.0.0", "--env", env); err != nil {
-			return err
+		for _, env := range prods {
+			if err := s.play(ctx, name+env+", under load", 4, []string{env}, "deploy", "calculator:"+v.version, "--env", env); err != nil {
+				return err
+			}
+			if v.version == "4.0.0" {
+				if err := s.explain(ctx, env); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
@@ -187,29 +217,28 @@ func (s *stage) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(strings.NewReplacer("${REGISTRY}", registry, "${ENTRY_PORT}", s.entry).Replace(string(text))), 0o644)
+	_, prod, _ := strings.Cut(string(text), "\n  prod:\n")
+	dev := strings.TrimSuffix(string(text), prod)
+	// A helm test asks once, so that one in 200 would take the noise for a fault.
+	edited := dev + strings.ReplaceAll(prod, "      - helmTest: {}\n", "")
+	return os.WriteFile(file, []byte(strings.NewReplacer("${REGISTRY}", registry, "${ENTRY_PORT}", s.entry).Replace(edited)), 0o644)
 }
 
 // play runs one command, under load where environments are named, and keeps what happened.
 func (s *stage) play(ctx context.Context, name string, want int, loaded []string, args ...string) error {
 	fmt.Printf("\n── %s\n   $ sluice %s\n", name, strings.Join(args, " "))
-	var streams []*load.Stream
+	var users []*audience
 	for _, env := range loaded {
-		streams = append(streams, load.Start(ctx, load.Options{
-			URL: s.url(env) + "/api/calculate?number=221", Rate: 200,
-			Good: func(status int, body []byte) bool {
-				return status == http.StatusOK && strings.Contains(string(body), "[13,17]")
-			},
-		}))
+		users = append(users, attend(ctx, s.url(env)))
 	}
 	begin := time.Now()
 	code, err := s.exec(ctx, args)
 	a := act{Name: name, ExitCode: code, want: want, Seconds: time.Since(begin).Seconds(), Outcome: outcome(code)}
-	for _, stream := range streams {
-		r := stream.Stop()
-		a.Requests += r.Requests
-		a.Failed += r.Failed
-		fmt.Printf("   users: %v\n", r)
+	for _, audience := range users {
+		r, on := audience.leave()
+		a.Requests, a.Failed = a.Requests+r.Requests, a.Failed+r.Failed
+		a.Noise, a.Bad, a.BadSeconds = a.Noise+on.Noise, a.Bad+on.Bad, on.lasted().Seconds()
+		fmt.Printf("   users: %v; %v\n", r, on)
 	}
 	s.acts = append(s.acts, a)
 	if err != nil {
@@ -243,13 +272,14 @@ func (s *stage) url(env string) string {
 	return "http://" + env + ".calculator.localhost:" + s.entry
 }
 
-func (s *stage) edit(file, addition string) error {
-	f, err := os.OpenFile(filepath.Join(s.dir, file), os.O_APPEND|os.O_WRONLY, 0)
+// misconfigure gives an environment other faults than the example has.
+func (s *stage) misconfigure(env, faults string) error {
+	file := "values-" + env + ".yaml"
+	text, err := os.ReadFile(filepath.Join(s.root, "examples", "calculator", file))
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(addition)
-	return errors.Join(err, f.Close())
+	return os.WriteFile(filepath.Join(s.dir, file), append(text, faults...), 0o644)
 }
 
 func outcome(code int) string {
@@ -279,10 +309,15 @@ func (s *stage) save() {
 }
 
 func (s *stage) summary() {
-	fmt.Printf("\n%-40s %-14s %9s %6s %8s\n", "act", "outcome", "requests", "lost", "seconds")
+	fmt.Printf("\n%-40s %-14s %9s %6s %6s %12s %8s\n", "act", "outcome", "requests", "lost", "noise", "bad, for", "seconds")
 	for _, a := range s.acts {
-		fmt.Printf("%-40s %-14s %9d %6d %8.1f\n", a.Name, a.Outcome, a.Requests, a.Failed, a.Seconds)
+		bad := "0"
+		if a.Bad > 0 {
+			bad = fmt.Sprintf("%d, %.1f s", a.Bad, a.BadSeconds)
+		}
+		fmt.Printf("%-40s %-14s %9d %6d %6d %12s %8.1f\n", a.Name, a.Outcome, a.Requests, a.Failed, a.Noise, bad, a.Seconds)
 	}
+	fmt.Println("lost: wrong, refused or never answered. noise: failed on purpose by every version. bad: failed by v4 only, until it was taken back.")
 }
 
 // look says where to look next, and makes sure that there is something to see.

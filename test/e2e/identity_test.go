@@ -46,6 +46,7 @@ func (s *service) counts(namespace string) {
 	if namespace != "" {
 		at = []string{"-n", namespace, "rolebinding", s.namespace + "-ingress"}
 	}
+	s.kubectl(append([]string{"delete", "--ignore-not-found"}, at...)...) // a test that was killed leaves it
 	s.kubectl(append([]string{"create"}, append(at, "--clusterrole=sluice-ingress", "--serviceaccount="+s.namespace+":deployer")...)...)
 	s.t.Cleanup(func() { s.kubectl(append([]string{"delete"}, at...)...) })
 	where := []string{"-n", namespace}

@@ -89,6 +89,7 @@ func routes(ready *atomic.Bool) http.Handler {
 		}
 		// A share of the answers fails, a share is late, and each says so.
 		if hit("FAIL_SHARE") {
+			fmt.Fprintln(os.Stderr, "error: the improbability drive has failed")
 			status, answer["failed"] = http.StatusInternalServerError, true
 		}
 		if hit("SLOW_SHARE") {
