@@ -63,14 +63,16 @@ func (b *bed) gathering(ctx context.Context) (entry, func(), error) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		resp, err := http.Get(e.metrics)
 		if err == nil {
-			_ = resp.Body.Close()
-			return e, stop, nil
+			return e, stop, resp.Body.Close()
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			stop()
 			return entry{}, nil, fmt.Errorf("a second Traefik does not come up: %w", err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }
 
