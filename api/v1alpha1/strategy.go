@@ -11,7 +11,11 @@ type Strategy struct {
 }
 
 // Direct upgrades the one copy in place.
-type Direct struct{}
+type Direct struct {
+	// Hold is how long the new version is watched, under the gates and the analysis, before it counts as verified. Default 0; 30s with an
+	// analysis, because evidence takes time.
+	Hold Duration `json:"hold,omitempty"`
+}
 
 // BlueGreen brings the candidate up beside the live slot and moves all traffic at once.
 type BlueGreen struct {

@@ -20,6 +20,10 @@ const (
 	mostProbes     = 50
 )
 
+// directHold is how long a version in place is watched where nothing else is said: nothing else of the direct strategy takes the time in
+// which there could be evidence against it.
+const directHold = 30 * time.Second
+
 const notZero = "must be more than 0"
 
 // analysisCheck looks at the analysis of one environment.
@@ -151,8 +155,7 @@ func (c analysisCheck) early() {
 	case !c.a.Early || c.unread(strategy):
 		return
 	case s.Direct != nil:
-		c.reportKey(path, "remove it", "means nothing with the strategy direct, whose only step has no hold that could end before its time")
-		return
+		return // it is given a hold where it has none
 	case s.BlueGreen != nil:
 		hold, strategy = s.BlueGreen.Hold > 0, child(strategy, "blueGreen")
 	case s.Canary != nil:
@@ -314,6 +317,9 @@ func analysisDefaults(e v1alpha1.Environment) {
 		a.Source = &v1alpha1.RequestSource{Ingress: &v1alpha1.IngressSource{}}
 	}
 	probesDefaults(e)
+	if d := e.Strategy.Direct; d != nil {
+		orDuration(&d.Hold, directHold)
+	}
 	if a.Prometheus != nil {
 		orDuration(&a.Prometheus.Delay, 15*time.Second)
 	}

@@ -101,8 +101,7 @@ func TestProblemsOfAnalysis(t *testing.T) {
 		{"direct without limits", dev, "{slower: {than: 1s}, metrics: [{name: a, prometheus: {requests: a, failed: b}}], early: true" + server + "}", []string{
 			"18:5: analysis.errors.max: is missing: with the strategy direct nothing runs beside the new version that it could be compared with, so only a limit can judge it; add one, such as `max: 1%`",
 			"18:16: analysis.slower.max: is missing: with the strategy direct nothing runs beside the new version that it could be compared with, so only a limit can judge it; add one, such as `max: 1%`",
-			"18:46: analysis.metrics[0].max: is missing: with the strategy direct nothing runs beside the new version that it could be compared with, so only a limit can judge it; add one, such as `max: 1%`",
-			`18:96: analysis.early: means nothing with the strategy direct, whose only step has no hold that could end before its time; remove it`}},
+			"18:46: analysis.metrics[0].max: is missing: with the strategy direct nothing runs beside the new version that it could be compared with, so only a limit can judge it; add one, such as `max: 1%`"}},
 		{"direct with a limit that is none", dev, "{errors: {max: 1}}", []string{
 			`18:30: analysis.errors.max: must be a share such as 1%, not the number 1; write 1%`}},
 		{"direct with one", dev, "{errors: {max: 1%}, early: false}", nil},

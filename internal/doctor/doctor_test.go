@@ -215,7 +215,7 @@ func TestFindings(t *testing.T) {
 			f.Cluster.Sources[0].Err = fault.New(fault.Usage, "count", "Traefik does not count at 200ms").WithHint("take 300ms")
 		}, "analysis.source", []string{"failed", "requests of app", "does not count at 200ms", "take 300ms"}},
 		"a source that has counted nothing": {func(f *Facts) { f.Cluster.Sources[0].Nothing = "no request yet" }, "analysis.source", []string{"ok", "no request yet"}},
-		"a variable that expires":    {func(f *Facts) { f.Store.Variables[0].Expires = now().Add(time.Hour) }, "variables.variable", []string{"warning", "2026-01-02T04:04:05Z", "renew"}},
+		"a variable that expires":           {func(f *Facts) { f.Store.Variables[0].Expires = now().Add(time.Hour) }, "variables.variable", []string{"warning", "2026-01-02T04:04:05Z", "renew"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := find(t, Connect(healthy(test.change)), test.code)

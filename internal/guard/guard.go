@@ -68,13 +68,6 @@ func (g *Guard) Look(ctx context.Context, s Scene) v1alpha1.Judgement {
 	return j
 }
 
-// Forget ends the watch of a rollout.
-func (g *Guard) Forget(s Scene) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.watches, subjectOf(s))
-}
-
 func subjectOf(s Scene) subject {
 	return subject{s.Subject.Service, s.Subject.Environment, s.Subject.Namespace, s.Number}
 }

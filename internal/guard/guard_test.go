@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
-	"github.com/sluice-dev/sluice/internal/guard"
 	"github.com/sluice-dev/sluice/internal/metric"
 )
 
@@ -274,6 +273,4 @@ func TestLooksThatComeTogetherAreOne(t *testing.T) {
 	if s.requests.reads != 1 {
 		t.Errorf("%d reads", s.requests.reads)
 	}
-	s.guard.Forget(s.scene)
-	var _ guard.Sources = s
 }

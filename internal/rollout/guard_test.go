@@ -151,6 +151,9 @@ func TestAFirstInstallationIsJudgedByLimitsAlone(t *testing.T) {
 	} {
 		w, o := newTheatre(t), &oracle{says: silence}
 		r, err := w.play(t, w.judged(o), judgedStart(w, "1", &c.spec))
+		if hold := r.Plan.Steps[0].Hold.D(); c.waits && hold < firstHold || !c.waits && hold != 0 {
+			t.Errorf("%s: it is watched for %s", name, hold)
+		}
 		if waits := fault.Is(err, fault.Waiting); waits != c.waits || !waits && r.Phase != v1alpha1.Succeeded {
 			t.Errorf("%s: %s, %v", name, r.Phase, err)
 		}

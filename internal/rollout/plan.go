@@ -35,10 +35,6 @@ func Digest(ref v1alpha1.ReleaseRef, environment string, env v1alpha1.Environmen
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// inPlaceHold is how long a release in place is watched where it is judged: nothing else of the direct strategy takes the time in which
-// there could be evidence against it.
-const inPlaceHold = 30 * time.Second
-
 // expand turns a strategy into the data that the machine follows.
 func expand(env v1alpha1.Environment, spec v1alpha1.Service) v1alpha1.Plan {
 	plan := v1alpha1.Plan{
@@ -54,8 +50,8 @@ func expand(env v1alpha1.Environment, spec v1alpha1.Service) v1alpha1.Plan {
 		plan.Strategy, plan.Slots, plan.Traffic = "canary", true, s.Canary.Traffic
 		plan.Header, plan.KeepOld, plan.Steps = s.Canary.Header, s.Canary.KeepOld, s.Canary.Steps
 	default:
-		if env.Analysis != nil {
-			plan.Steps[0].Hold = v1alpha1.Duration(inPlaceHold)
+		if s.Direct != nil {
+			plan.Steps[0].Hold = s.Direct.Hold
 		}
 		return plan
 	}
@@ -82,6 +78,21 @@ func leaveSlots(plan, last v1alpha1.Plan) v1alpha1.Plan {
 func oneStep(plan v1alpha1.Plan) v1alpha1.Plan {
 	plan.Steps = []v1alpha1.Step{{Weight: 100}}
 	plan.KeepOld = 0
+	return plan
+}
+
+// firstHold is how long a first installation is watched at least, where its analysis judges it: evidence takes time.
+const firstHold = 30 * time.Second
+
+// firstInstallation is a plan where nothing is live. There is nothing to compare with: an analysis without a limit could not tell anything.
+func firstInstallation(plan v1alpha1.Plan) v1alpha1.Plan {
+	hold := plan.Steps[len(plan.Steps)-1].Hold.D()
+	plan = oneStep(plan)
+	if !decides(plan.Analysis) {
+		plan.Analysis = nil
+		return plan
+	}
+	plan.Steps[0].Hold = v1alpha1.Duration(max(hold, firstHold))
 	return plan
 }
 

@@ -92,13 +92,12 @@ func (m *Machine) draft(ctx context.Context, s Start, digest string, number int,
 		}
 		r.Plan = leaveSlots(r.Plan, last.Plan)
 	}
-	if live == v1alpha1.SlotNone && !decides(r.Plan.Analysis) {
-		// There is nothing to compare with, and no limit: evidence would be waited for that could not tell anything.
-		r.Plan.Analysis = nil
-	}
 	r.Candidate = candidateSlot(r.Plan, live)
 	r.Return = v1alpha1.ReturnTarget{Slot: live}
-	if live == v1alpha1.SlotNone || (r.Plan.Slots && s.Back) {
+	switch {
+	case live == v1alpha1.SlotNone && !s.Back:
+		r.Plan = firstInstallation(r.Plan)
+	case live == v1alpha1.SlotNone || r.Plan.Slots && s.Back:
 		r.Plan = oneStep(r.Plan)
 	}
 	r.History = appendEvent(nil, v1alpha1.Event{

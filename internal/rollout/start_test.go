@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/deploy"
 	"github.com/sluice-dev/sluice/internal/deploy/deploytest"
 	"github.com/sluice-dev/sluice/internal/fault"
@@ -20,18 +19,6 @@ type inspector struct {
 func (i *inspector) Preflight(_ context.Context, req deploy.Request) error {
 	i.asked = append(i.asked, req)
 	return i.answer
-}
-
-// In place nothing but the analysis takes time, so it is given some.
-func TestInPlaceIsWatched(t *testing.T) {
-	env := v1alpha1.Environment{Strategy: v1alpha1.Strategy{Direct: &v1alpha1.Direct{}}}
-	if got := expand(env, v1alpha1.Service{}).Steps[0].Hold; got != 0 {
-		t.Errorf("without an analysis it is held for %s", got)
-	}
-	env.Analysis = &v1alpha1.Analysis{}
-	if got := expand(env, v1alpha1.Service{}).Steps[0].Hold.D(); got != inPlaceHold {
-		t.Errorf("with an analysis it is held for %s", got)
-	}
 }
 
 func TestPreflight(t *testing.T) {
