@@ -194,43 +194,47 @@ func (w *watch) enter() {
 	}
 }
 
+// probesPart is the part of the chance of a false abort that is kept for probes, which are few and stand in for users now and then only.
+const probesPart = 0.1
+
 // ask makes what the analysis of an environment asks.
 func (w *watch) ask(spec v1alpha1.Analysis) error {
 	asked := questionsOf(spec)
-	questions := len(asked)
-	onTop := spec.Probe != nil && (spec.Source == nil || spec.Source.Probe == nil)
-	if onTop {
-		questions += len(asked)
+	chance := spec.FalseAbort.Or(defaultFalseAbort)
+	var err error
+	if spec.Probe != nil && (spec.Source == nil || spec.Source.Probe == nil) {
+		part := chance * probesPart
+		chance -= part
+		if w.probe, err = newInquiry("probe", spec, asked, part, probes(*spec.Probe)); err != nil {
+			return err
+		}
 	}
+	questions := len(asked)
 	for _, m := range spec.Metrics {
 		if m.Condition == "" {
 			questions++
 		}
 	}
-	share := spec.FalseAbort.Or(defaultFalseAbort) / float64(questions)
-	var err error
-	if w.requests, err = newInquiry("", spec, asked, share, requests(spec)); err != nil {
+	share := chance / float64(questions)
+	if w.requests, err = newInquiry("", spec, asked, share*float64(len(asked)), requests(spec)); err != nil {
 		return err
 	}
-	if onTop {
-		if w.probe, err = newInquiry("probe", spec, asked, share, probes(*spec.Probe)); err != nil {
-			return err
-		}
-	}
 	for _, m := range spec.Metrics {
-		if m.Condition != "" {
-			n, err := newNumber(m)
-			if err != nil {
-				return fmt.Errorf("metric %s: %w", m.Name, err)
-			}
-			w.numbers = append(w.numbers, n)
-			continue
-		}
-		i, err := newInquiry(m.Name, spec, questionOf(m), share, counters(m))
-		if err != nil {
+		if err := w.askOwn(spec, m, share); err != nil {
 			return fmt.Errorf("metric %s: %w", m.Name, err)
 		}
-		w.metrics = append(w.metrics, i)
 	}
 	return nil
+}
+
+// askOwn makes what a metric of one's own asks.
+func (w *watch) askOwn(spec v1alpha1.Analysis, m v1alpha1.Metric, share float64) error {
+	if m.Condition != "" {
+		n, err := newNumber(m)
+		w.numbers = append(w.numbers, n)
+		return err
+	}
+	i, err := newInquiry(m.Name, spec, questionOf(m), share, counters(m))
+	w.metrics = append(w.metrics, i)
+	return err
 }

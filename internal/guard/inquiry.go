@@ -97,8 +97,8 @@ type answer struct {
 	err     error
 }
 
-func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, share float64, k kind) (*inquiry, error) {
-	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: share * float64(len(asked)), Effect: spec.Effect.Or(0.01), Enough: enough})
+func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, falseAbort float64, k kind) (*inquiry, error) {
+	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: falseAbort, Effect: spec.Effect.Or(0.01), Enough: enough})
 	if err != nil {
 		return nil, err
 	}

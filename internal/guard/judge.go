@@ -55,7 +55,7 @@ func (w *watch) judge(now time.Time) v1alpha1.Judgement {
 		said.verdict = analysis.NoData
 	}
 	j.Decision, j.Verdict, j.Sentence = string(said.decision), string(said.verdict), said.sentence
-	if !j.Enough && said.weight() < 3 {
+	if !j.Enough && said.decision == analysis.More && said.weight() < 3 {
 		j.Sentence += w.lacks()
 	}
 	j.Evidence = w.evidence()
