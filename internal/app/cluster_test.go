@@ -152,14 +152,14 @@ func TestPin(t *testing.T) {
 	if pinned, err := here.pinned(ctx, client, "prod", "shop"); pinned || err != nil {
 		t.Fatalf("pinned before the first write: %v %v", pinned, err)
 	}
-	done, err := here.prepare(ctx, "prod", v1alpha1.Environment{Namespace: "shop"}, false)
+	done, err := here.prepare(ctx, "prod", "shop", false)
 	if err != nil || !done.NamespaceCreated || !done.IdentityPinned {
 		t.Fatalf("prepare: %+v %v", done, err)
 	}
 	if pinned, err := here.pinned(ctx, client, "prod", "shop"); !pinned || err != nil {
 		t.Errorf("pinned: %v %v", pinned, err)
 	}
-	if done, err := here.prepare(ctx, "prod", v1alpha1.Environment{Namespace: "shop"}, true); err != nil || done != (Prepared{}) {
+	if done, err := here.prepare(ctx, "prod", "shop", true); err != nil || done != (Prepared{}) {
 		t.Errorf("prepare again: %+v %v", done, err)
 	}
 	elsewhere := identity{server: "https://api.example.com", uid: "99999999-2222-3333-4444-555555555555"}
@@ -173,7 +173,7 @@ func TestForget(t *testing.T) {
 	record := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "sluice.other.1", Namespace: "shop", Labels: map[string]string{v1alpha1.LabelService: "other"}}}
 	client := fake.NewClientset(record)
 	here := &cluster{client: client, identity: identity{uid: uid}}
-	if _, err := here.prepare(ctx, "prod", v1alpha1.Environment{Namespace: "shop"}, false); err != nil {
+	if _, err := here.prepare(ctx, "prod", "shop", false); err != nil {
 		t.Fatal(err)
 	}
 	left := func() bool {

@@ -22,8 +22,9 @@ type Place struct {
 	Releaser deploy.Releaser
 	Routers  map[v1alpha1.Router]traffic.Router
 	Machine  *rollout.Machine
-	// Prepare makes the namespace where it is missing and pins the cluster's identity where none is named. It is the first write, and says what it did.
-	Prepare func(ctx context.Context) (Prepared, error)
+	// Prepare makes the namespace where it is missing and pins the cluster's identity where none is named. It is the first write, and says what
+	// it did. Missing rights are an error; a way back takes fewer of them.
+	Prepare func(ctx context.Context, back bool) (Prepared, error)
 	// Versions says which version of each variable a release gets, and what is to be said of them. recorded are those that it ran with, on
 	// the way back; nil for the current ones.
 	Versions func(ctx context.Context, release *v1alpha1.Release, environment string, recorded map[string]string) (map[string]string, []string, error)
@@ -64,8 +65,11 @@ func (a *App) Open(ctx context.Context, service, environment string, env v1alpha
 	p := &Place{
 		Key:         store.Key{Service: service, Environment: environment, Namespace: env.Namespace},
 		Environment: env, Identity: c.name(),
-		Prepare: func(ctx context.Context) (Prepared, error) {
-			return c.prepare(ctx, environment, env, pinned || spec.Identity != "")
+		Prepare: func(ctx context.Context, back bool) (Prepared, error) {
+			if err := c.allowedIn(ctx, env, back); err != nil {
+				return Prepared{}, err
+			}
+			return c.prepare(ctx, environment, env.Namespace, pinned || spec.Identity != "")
 		},
 		Allowed: func(ctx context.Context) error { return c.allowed(ctx, env.Namespace, deploymentRights(env.Strategy)) },
 		Forget:  func(ctx context.Context) error { return c.forget(ctx, env.Namespace) },
@@ -84,11 +88,7 @@ func (a *App) override(spec v1alpha1.Cluster) v1alpha1.Cluster {
 	return spec
 }
 
-func (c *cluster) prepare(ctx context.Context, environment string, env v1alpha1.Environment, known bool) (Prepared, error) {
-	namespace := env.Namespace
-	if err := c.allowedIn(ctx, env); err != nil {
-		return Prepared{}, err
-	}
+func (c *cluster) prepare(ctx context.Context, environment, namespace string, known bool) (Prepared, error) {
 	created, err := ensureNamespace(ctx, c.client, environment, namespace)
 	if err != nil {
 		return Prepared{}, err

@@ -154,7 +154,7 @@ func TestRightsOverTheIngress(t *testing.T) {
 			a.rules = nil // the fake lists the same rules in every namespace
 			a.allows = func(r authorizationv1.ResourceAttributes) bool { return r.Namespace == "shop" }
 		}
-		err := a.cluster().allowedIn(t.Context(), tt.env)
+		err := a.cluster().allowedIn(t.Context(), tt.env, false)
 		refused := fault.ExitCode(err) == 8 && strings.Contains(err.Error(), "rights "+tt.in) && strings.Contains(err.Error(), "get pods/proxy") &&
 			!strings.Contains(err.Error(), "namespace shop")
 		if refused != (tt.want != nil) || err != nil && tt.want == nil {
@@ -166,11 +166,19 @@ func TestRightsOverTheIngress(t *testing.T) {
 			}
 		}
 	}
+	// The way back is not analyzed, and open to whoever may deploy.
+	back := &authorizer{rules: rulesOf(rbac.Deploy())}
+	if err := back.cluster().allowedIn(t.Context(), of(nil), true); err != nil || len(back.asked) > 0 {
+		t.Errorf("on the way back: %v; asked %q", err, back.asked)
+	}
+	if err := (&authorizer{}).cluster().allowedIn(t.Context(), of(nil), true); fault.ExitCode(err) != 8 {
+		t.Errorf("on the way back without any right: %v", err)
+	}
 	// Who has the role may deploy, wherever it is bound.
 	all := &authorizer{rules: rulesOf(rbac.Deploy()), allows: func(r authorizationv1.ResourceAttributes) bool {
 		return r.Namespace == "" && slices.Contains(everywhere, r.Verb+" "+r.Resource+"/"+r.Subresource)
 	}}
-	if err := all.cluster().allowedIn(t.Context(), of(nil)); err != nil {
+	if err := all.cluster().allowedIn(t.Context(), of(nil), false); err != nil {
 		t.Error(err)
 	}
 }

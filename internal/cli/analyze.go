@@ -19,13 +19,22 @@ type analysisDocument struct {
 	document
 	File string `json:"file"`
 	// Reads is the number of moments at which counters were read, until the abort if there was one.
-	Reads    int                `json:"reads"`
-	From     time.Time          `json:"from"`
-	Settings analyzedSettings   `json:"settings"`
-	Changes  []decisionDocument `json:"changes"`
-	Report   analysis.Report    `json:"report"`
+	Reads    int              `json:"reads"`
+	From     time.Time        `json:"from"`
+	Settings analyzedSettings `json:"settings"`
+	// LeftOut is what lay between reads that are too far from each other.
+	LeftOut leftOut            `json:"leftOut"`
+	Changes []decisionDocument `json:"changes"`
+	Report  analysis.Report    `json:"report"`
 	// courses are those of the questions, in order.
 	courses []analysis.Course
+	last    time.Time
+}
+
+// leftOut is what was not counted: how many times, and how long together.
+type leftOut struct {
+	Gaps int               `json:"gaps"`
+	Time v1alpha1.Duration `json:"time"`
 }
 
 type analyzedSettings struct {
@@ -34,6 +43,8 @@ type analyzedSettings struct {
 	FalseAbort   float64 `json:"falseAbort"`
 	Effect       float64 `json:"effect"`
 	FalseAdvance float64 `json:"falseAdvance"`
+	// Gap is the time between two reads from which on what was counted between them is left out.
+	Gap v1alpha1.Duration `json:"gap"`
 }
 
 // decisionDocument is a moment at which the decision or its word became another.
@@ -83,12 +94,18 @@ failed and slow are counters that only grow, as a source gives them; they may st
   slow   requests that took too long; --slow-max asks about them
   alone  true in a line of the candidate: from here on it has all traffic, and is held against what live has been
   since  when the source began to count, as time; with another one than before its counters are not compared with earlier ones, but are new
-         since then, if that was not before the moment above nor 30 s ago
+         since then, if that was not before the moment above nor as long ago as --gap
+
+What was counted between two moments that are as far apart as --gap is left out, because the world may have been another one, and the result
+says how much that is. The default suits the recording: 30 s, and more where its moments usually lie further apart.
 
 A line tells each change of the decision. A candidate that would be aborted ends with exit code 3.`, 0, 1, 2, 3),
 		Example: `  sluice analyze --replay counters.csv
   sluice analyze --replay counters.jsonl --errors-max 1% --false-abort 0.1% -o json`,
-		RunE: inv.enter(func(*cobra.Command, []string) error {
+		RunE: inv.enter(func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("gap") && settings.gap <= 0 {
+				return fault.New(fault.Usage, "", "--gap is %s; it must be more than 0", settings.gap).WithHint("leave it out to have it suit the recording")
+			}
 			if file == "" {
 				return fault.New(fault.Usage, "", "there is nothing to analyze").WithHint("name recorded counters with --replay FILE")
 			}
@@ -96,6 +113,9 @@ A line tells each change of the decision. A candidate that would be aborted ends
 		}),
 	}
 	cmd.Flags().StringVar(&file, "replay", "", "`file` with recorded counters; - for the standard input")
+	cmd.Flags().DurationVar(&settings.gap, "gap", 0, "`time` between two reads from which on what was counted between them is left out (default: 30s, or "+
+		"four times the median distance of the reads if that is more)")
+	cmd.Flags().Lookup("gap").DefValue = "" // it is what the recording says
 	for _, f := range []struct {
 		to          *share
 		name, usage string
@@ -111,7 +131,11 @@ A line tells each change of the decision. A candidate that would be aborted ends
 	return cmd
 }
 
-type analyzeFlags struct{ errorsMax, slowMax, falseAbort, effect, falseAdvance share }
+type analyzeFlags struct {
+	errorsMax, slowMax, falseAbort, effect, falseAdvance share
+	// gap is 0 for one that suits the recording.
+	gap time.Duration
+}
 
 // begin makes the analysis; slow requests are asked about where there is a limit.
 func (f analyzeFlags) begin() (*analysis.Analysis, error) {
@@ -120,7 +144,7 @@ func (f analyzeFlags) begin() (*analysis.Analysis, error) {
 		ask = append(ask, analysis.Question{Name: "slowness", Bad: analysis.Slow, Max: float64(f.slowMax)})
 	}
 	return analysis.New(analysis.Settings{Questions: ask,
-		FalseAbort: float64(f.falseAbort), Effect: float64(f.effect), FalseAdvance: float64(f.falseAdvance)})
+		FalseAbort: float64(f.falseAbort), Effect: float64(f.effect), FalseAdvance: float64(f.falseAdvance), Gap: f.gap})
 }
 
 func (inv *invocation) analyze(path string, flags analyzeFlags) error {
@@ -133,16 +157,23 @@ func (inv *invocation) analyze(path string, flags analyzeFlags) error {
 		defer f.Close()
 		in = f
 	}
+	var reads []analysis.Read
+	if err := replay(in, func(r analysis.Read) { reads = append(reads, r) }); err != nil {
+		return fault.New(fault.Usage, "replay "+path, "%w", err).WithHint("`sluice analyze --help` shows the format")
+	}
+	if flags.gap == 0 {
+		flags.gap = usualGap(reads)
+	}
 	doc := analysisDocument{document: head("Analysis"), File: path, Changes: []decisionDocument{}, Settings: analyzedSettings{
-		ErrorsMax: float64(flags.errorsMax), SlowMax: float64(flags.slowMax),
+		ErrorsMax: float64(flags.errorsMax), SlowMax: float64(flags.slowMax), Gap: v1alpha1.Duration(flags.gap),
 		FalseAbort: float64(flags.falseAbort), Effect: float64(flags.effect), FalseAdvance: float64(flags.falseAdvance)}}
 	a, err := flags.begin()
 	if err != nil {
 		return err
 	}
 	doc.courses = make([]analysis.Course, len(a.Report().Answers))
-	if err := replay(in, func(r analysis.Read) { doc.look(a, r) }); err != nil {
-		return fault.New(fault.Usage, "replay "+path, "%w", err).WithHint("`sluice analyze --help` shows the format")
+	for _, r := range reads {
+		doc.look(a, r)
 	}
 	doc.Report = a.Report()
 	if err := inv.emit(doc, doc.text); err != nil || doc.Report.Decision != analysis.Abort {
@@ -159,7 +190,12 @@ func (d *analysisDocument) look(a *analysis.Analysis, r analysis.Read) {
 	if last := len(d.Changes) - 1; last >= 0 && d.Changes[last].Decision == analysis.Abort {
 		return
 	}
+	if apart := r.At.Sub(d.last); d.Reads > 0 && apart >= d.Settings.Gap.D() {
+		d.LeftOut.Gaps++
+		d.LeftOut.Time += v1alpha1.Duration(apart)
+	}
 	d.Reads++
+	d.last = r.At
 	before := a.Report()
 	a.Look(r)
 	report := a.Report()
@@ -184,6 +220,9 @@ func (d analysisDocument) text(w io.Writer) {
 		fmt.Fprintf(w, "%9s  %-8s %-15s %s\n", c.At.Sub(d.From).Round(time.Millisecond), c.Decision, c.Verdict, c.Sentence)
 	}
 	fmt.Fprintf(w, "\nafter %s:\n", amount(d.Reads, "read"))
+	if d.LeftOut.Gaps > 0 {
+		fmt.Fprintf(w, "  left out is what was counted in %s of %s or more, %s in all (--gap)\n", amount(d.LeftOut.Gaps, "gap"), d.Settings.Gap.D(), d.LeftOut.Time.D())
+	}
 	for i, a := range d.Report.Answers {
 		fmt.Fprintf(w, "  %s (95 %% at every look)\n    %s; evidence %.3g of %.3g\n", a.Line(), a.Sentence, a.Evidence, a.Needed)
 		for _, line := range d.courses[i].Lines(100) {

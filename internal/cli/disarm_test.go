@@ -13,6 +13,14 @@ func TestCommandsOfOthersAreDisarmed(t *testing.T) {
 		"a\n::stop-commands::x\nb": "\n::stop",
 		"\r::error::x":             "::error",
 		"###vso[a]":                "##vso[",
+		// White space is more than blanks, and there is what nobody sees.
+		"\u00a0::stop-commands::x":        "::stop",
+		"\v\f\u0085::stop-commands::x":    "::stop",
+		"a\n\u2003\u3000 \u2028::debug::": "::debug",
+		"\ufeff::stop-commands::x":        "::stop",
+		"\x00\x1b\u200d::stop-commands::": "::stop",
+		"\xa0\xe2\x80::stop-commands::x":  "::stop",
+		"\u0301::stop-commands::x":        "::stop",
 	} {
 		for cut := range len(text) {
 			var b strings.Builder
@@ -27,7 +35,7 @@ func TestCommandsOfOthersAreDisarmed(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"a::b::c", "# heading\n## heading of a kind\n", "http://[::1]:80", "a : : b"} {
+	for _, text := range []string{"a::b::c", "# heading\n## heading of a kind\n", "http://[::1]:80", "a : : b", "é::b", "\u00a0世::b", "\ufffd::b"} {
 		var b strings.Builder
 		_, _ = (&disarmed{to: &b}).Write([]byte(text))
 		if strings.ReplaceAll(b.String(), "#"+apart+"#", "##") != text {

@@ -82,7 +82,7 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	if s.release, s.ref, err = b.Promote(ctx, s.release, s.ref, s.environment); err != nil {
 		return nil, err
 	}
-	prepared, err := place.Prepare(ctx)
+	prepared, err := place.Prepare(ctx, s.back)
 	if err != nil {
 		return nil, err
 	}

@@ -174,6 +174,9 @@ func TestRollback(t *testing.T) {
 	}
 	w.must(0, "run", "--version", "1.2.0")
 	w.must(0, "run", "--version", "1.3.0", "--wait")
+	if w.back {
+		t.Error("a deployment was taken for a way back")
+	}
 	if got := w.phases("prod"); got != "Succeeded Succeeded RolledBack Succeeded" {
 		t.Fatalf("phases %s", got)
 	}
@@ -188,6 +191,9 @@ func TestRollback(t *testing.T) {
 		t.Errorf("stderr: %s", r.stderr)
 	}
 	w.must(0, "rollback", "--env", "prod", "--to", "calculator:1.3.0", "--wait")
+	if !w.back {
+		t.Error("a way back was taken for a deployment")
+	}
 	w.must(2, "rollback", "--env", "prod", "--to", "2")
 	w.must(2, "rollback", "--env", "prod", "--to", "calculator:9.9.9")
 	w.must(0, "rollback", "--env", "prod", "--to", "3", "--wait")

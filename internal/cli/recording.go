@@ -63,6 +63,21 @@ func replay(in io.Reader, look func(analysis.Read)) error {
 	return nil
 }
 
+// usualGap is the time between two reads of a recording from which on something is missing between them: that of a source that is read every
+// second, and more where the recording is coarser than that.
+func usualGap(reads []analysis.Read) time.Duration {
+	const least, longest = 30 * time.Second, 365 * 24 * time.Hour
+	var apart []time.Duration
+	for i := 1; i < len(reads); i++ {
+		apart = append(apart, reads[i].At.Sub(reads[i-1].At))
+	}
+	if len(apart) == 0 {
+		return least
+	}
+	slices.Sort(apart)
+	return max(least, 4*min(apart[len(apart)/2], longest))
+}
+
 // join adds a line to the read of its moment, and hands on the read before when a later moment begins.
 func join(read *analysis.Read, s recorded, look func(analysis.Read)) error {
 	switch {

@@ -127,7 +127,7 @@ func (e epilogue) markdown() string {
 		b.WriteString(e.block(judged))
 	}
 	b.WriteString(e.gates())
-	seen := slices.DeleteFunc(slices.Clone(r.Evidence), func(line string) bool {
+	seen := slices.DeleteFunc(slices.Concat(r.Evidence, r.Testimony), func(line string) bool {
 		return strings.Contains(e.cause, line) || strings.Contains(judged, line)
 	})
 	if len(seen) > 0 && e.good == "" {

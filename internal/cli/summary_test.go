@@ -127,7 +127,8 @@ func TestEpilogue(t *testing.T) {
 		rollout: v1alpha1.Rollout{
 			Service: "shop", Environment: "prod", Release: v1alpha1.ReleaseRef{Version: "2.0.0"}, Phase: v1alpha1.RolledBack,
 			Judgement: &v1alpha1.Judgement{Sentence: "5 % of 200 requests failed, live 0.5 %", Evidence: []string{"│▁▂█│ candidate", "```\n# not a heading"}},
-			Evidence:  []string{"│▁▂█│ candidate", "values that differ, live → candidate:\nmode: a → b", "log of p/web:\n\x1b[31mpa_ss<word>1\x1b[0m\r\n<script>"},
+			Evidence:  []string{"│▁▂█│ candidate", "GET /ping: 500"},
+			Testimony: []string{"values that differ, live → candidate:\nmode: a → b", "log of p/web:\n\x1b[31mpa_ss<word>1\x1b[0m\r\n<script>"},
 			Results: []v1alpha1.GateResult{
 				{Gate: "a|b", Verdict: v1alpha1.Failed, Step: 1, Evidence: "x\ny"}, {Gate: "http /", Verdict: v1alpha1.Passed, Step: -1},
 			},
@@ -159,6 +160,7 @@ in two lines
 **What was seen:**
 
 ~~~text
+GET /ping: 500
 values that differ, live → candidate:
 mode: a → b
 log of p/web:

@@ -67,6 +67,8 @@ type world struct {
 	// slept is called at every wait of the machine.
 	slept    func()
 	prepared int
+	// back is what the last preparation was told.
+	back bool
 	// away is the environment whose cluster does not answer.
 	away string
 	// verify is asked before anything is touched. Default: nothing is required.
@@ -339,7 +341,11 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 				return ctx.Err()
 			},
 		}),
-		Prepare: func(context.Context) (app.Prepared, error) { b.prepared++; return app.Prepared{}, nil },
+		Prepare: func(_ context.Context, back bool) (app.Prepared, error) {
+			b.prepared++
+			b.back = back
+			return app.Prepared{}, nil
+		},
 		Allowed: func(context.Context) error { return nil },
 		Forget:  func(context.Context) error { return nil },
 	}, nil
