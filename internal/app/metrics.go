@@ -29,7 +29,7 @@ const (
 	logsEvery = 15 * time.Second
 	// logsLag is how long nothing is known of a workspace that has no data: logs take as long as that to arrive at most.
 	logsLag = 15 * time.Minute
-	logsGap   = 30 * time.Minute
+	logsGap = 30 * time.Minute
 	// numberEvery is how often a number with a condition is asked for.
 	numberEvery = 10 * time.Second
 )
