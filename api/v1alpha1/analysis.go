@@ -107,7 +107,8 @@ type PrometheusCounters struct {
 // AzureRequests says which requests in Application Insights are a slot's.
 type AzureRequests struct {
 	// Slot is a condition in KQL over AppRequests, with the words put in that Prometheus's queries know. Default: AppRoleInstance begins
-	// with the slot's Helm release, as the names of its pods do.
+	// with the slot's Helm release, as the names of its pods do; it has to be given where the name of a service begins with that of another
+	// one and a hyphen.
 	Slot string `json:"slot,omitempty"`
 }
 

@@ -29,6 +29,8 @@ func (c analysisCheck) source() {
 	case s.AzureMonitor != nil:
 		if here := child(child(path, "azureMonitor"), "slot"); c.positions.has(here) {
 			c.perSlot(here, s.AzureMonitor.Slot, "condition", map[string]string{})
+		} else {
+			c.podsByName(child(path, "azureMonitor"))
 		}
 	case s.Probe != nil:
 		c.probe(child(path, "probe"), *s.Probe)
@@ -78,6 +80,24 @@ func (c analysisCheck) series(path string, series []string) {
 	seen := map[string]string{}
 	for i, text := range series {
 		c.perSlot(item(path, i), text, "series", seen)
+	}
+}
+
+// podsByName finds services whose pods' names begin as those of another one do, which Azure Monitor tells apart by nothing else.
+func (c analysisCheck) podsByName(path string) {
+	slots, services := c.slots(), sorted(c.file.Project.Services)
+	for _, service := range services {
+		for _, other := range services {
+			for _, slot := range slots {
+				release, longer := slot.HelmRelease(service), slot.HelmRelease(other)
+				if service == other || !strings.HasPrefix(longer, release+"-") {
+					continue
+				}
+				c.reportKey(path, "add `slot:` with a condition that tells them apart, such as 'AppRoleName == \"{{.Release}}\"'",
+					"tells the services' requests by the names of their pods, and those of %s begin as those of %s do, with %s-", other, service, release)
+				return
+			}
+		}
 	}
 }
 
@@ -176,11 +196,7 @@ func bareQuery(text string) (bare, why string) {
 
 // perSlot checks that a text names something else for each slot, and what nothing in seen names.
 func (c analysisCheck) perSlot(path, text, what string, seen map[string]string) {
-	slots := []v1alpha1.Slot{v1alpha1.SlotBlue, v1alpha1.SlotGreen}
-	if c.direct() {
-		slots = []v1alpha1.Slot{v1alpha1.SlotDirect}
-	}
-	for _, slot := range slots {
+	for _, slot := range c.slots() {
 		text, ok := c.filled(path, text, slot)
 		switch other := seen[text]; {
 		case !ok:
@@ -194,6 +210,14 @@ func (c analysisCheck) perSlot(path, text, what string, seen map[string]string) 
 		}
 		seen[text] = path
 	}
+}
+
+// slots are those of the strategy.
+func (c analysisCheck) slots() []v1alpha1.Slot {
+	if c.direct() {
+		return []v1alpha1.Slot{v1alpha1.SlotDirect}
+	}
+	return []v1alpha1.Slot{v1alpha1.SlotBlue, v1alpha1.SlotGreen}
 }
 
 // words are those that are put into queries.

@@ -143,3 +143,26 @@ func TestWorkspacesAreThoseOfAzureMonitor(t *testing.T) {
 		}
 	}
 }
+
+// The names of pods do not tell services apart of which one begins as the other does.
+func TestPodsOfOtherServices(t *testing.T) {
+	environments := small[strings.Index(small, "environments:"):]
+	const workspace = "azureMonitor: {workspace: 11111111-2222-3333-4444-555555555555}"
+	const alike = "; add `slot:` with a condition that tells them apart, such as 'AppRoleName == \"{{.Release}}\"'"
+	for _, c := range []struct {
+		name, place, service, slot string
+		want                       []string
+	}{
+		{"direct", dev, "calculator-api", "", []string{
+			"19:44: environments.dev.analysis.source.azureMonitor: tells the services' requests by the names of their pods, and those of calculator-api begin as those of calculator do, with calculator-" + alike}},
+		{"direct with a condition", dev, "calculator-api", `slot: 'AppRoleName == "{{.Release}}"'`, nil},
+		{"direct without a hyphen", dev, "calculators", "", nil},
+		{"slots", prod, "calculator-api", "", nil},
+		{"slots within slots", prod, "calculator-blue-api", "", []string{
+			"31:44: environments.prod.analysis.source.azureMonitor: tells the services' requests by the names of their pods, and those of calculator-blue-api begin as those of calculator do, with calculator-blue-" + alike}},
+	} {
+		analysis := "    analysis: {errors: {max: 1%}, source: {azureMonitor: {" + c.slot + "}}, " + workspace + "}\n"
+		change{name: c.name, from: environments, want: c.want,
+			to: "  " + c.service + ": {chart: chart}\n" + strings.Replace(environments, c.place, c.place+analysis, 1)}.run(t)
+	}
+}

@@ -16,8 +16,6 @@ type Scene struct {
 	// Number of the rollout, and what its plan asks.
 	Number int
 	Spec   v1alpha1.Analysis
-	// Gates of the environment, of which one may give the path of probes.
-	Gates []v1alpha1.Gate
 	// Step that is analyzed, and Since when; Since is zero while traffic is on its way to it.
 	Step  int
 	Since time.Time

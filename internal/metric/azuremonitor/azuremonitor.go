@@ -1,8 +1,8 @@
 // Package azuremonitor counts requests that Application Insights has logged, in a Log Analytics workspace or a component; it must not choose
 // the identity that reads, nor take for zero what has not arrived yet.
 //
-// What it reads: the table AppRequests by slot, which is told by the names of the pods (AppRoleInstance begins with the slot's Helm release),
-// or by an expression of one's own; sampled telemetry counts as what it stands for (ItemCount). Or one number, by any query (Query).
+// What it reads: the table AppRequests by slot, which is told by the names of the pods (AppRoleInstance begins with the slot's Helm release,
+// and not with a longer one of the same service: shop-blue-… is no pod of shop), or by an expression of one's own; sampled telemetry counts as what it stands for (ItemCount). Or one number, by any query (Query).
 // Logs arrive late: a reading ends where 99 of 100 records of the last hour had arrived by now, by the service's own clock. What arrives
 // later still is in the next reading, which counts again from the beginning.
 package azuremonitor
@@ -31,8 +31,6 @@ const (
 	publicCloud = "https://api.loganalytics.io"
 	// answerTime bounds one answer, with the token that it needs.
 	answerTime = 30 * time.Second
-	// byPod tells a slot by its pods.
-	byPod = `AppRoleInstance startswith "{{.Release}}-"`
 )
 
 // Options are what a Workspace needs.
@@ -140,14 +138,12 @@ type counted struct {
 var _ metric.Source = (*Source)(nil)
 
 // Source returns the counters of a subject. where is a condition in KQL that a slot's records satisfy, in which {{.Slot}}, {{.Release}} (the
-// slot's Helm release), {{.Service}}, {{.Environment}} and {{.Namespace}} are put in. Default: AppRoleInstance startswith "{{.Release}}-".
+// slot's Helm release), {{.Service}}, {{.Environment}} and {{.Namespace}} are put in. Default: AppRoleInstance begins with the
+// slot's release and a hyphen, and with no longer release of the same service. It cannot know those of other services.
 func (w *Workspace) Source(subject metric.Subject, question metric.Question, where string) (*Source, error) {
 	op := "count requests of " + subject.Service + " in Azure Monitor " + w.name
 	if err := question.Validate(); err != nil {
 		return nil, err
-	}
-	if where == "" {
-		where = byPod
 	}
 	s := &Source{
 		workspace: w, op: op, subject: subject, question: question, wheres: map[v1alpha1.Slot]string{}, turn: metric.NewTurn(),
@@ -155,7 +151,11 @@ func (w *Workspace) Source(subject metric.Subject, question metric.Question, whe
 	}
 	texts := map[string]bool{}
 	for _, slot := range subject.Slots() {
-		text, err := metric.Fill("the condition of a slot", where, subject, slot)
+		condition := where
+		if condition == "" {
+			condition = byPod(subject.Service, slot)
+		}
+		text, err := metric.Fill("the condition of a slot", condition, subject, slot)
 		if err != nil {
 			return nil, err
 		}
@@ -166,6 +166,19 @@ func (w *Workspace) Source(subject metric.Subject, question metric.Question, whe
 		texts[text], s.wheres[slot] = true, text
 	}
 	return s, nil
+}
+
+// byPod tells a slot by its pods.
+func byPod(service string, slot v1alpha1.Slot) string {
+	begins := func(release string) string { return fmt.Sprintf("AppRoleInstance startswith %q", release+"-") }
+	release := slot.HelmRelease(service)
+	text := begins(release)
+	for _, other := range v1alpha1.Slots() {
+		if longer := other.HelmRelease(service); strings.HasPrefix(longer, release+"-") {
+			text += " and not(" + begins(longer) + ")"
+		}
+	}
+	return text
 }
 
 // query is what is asked: one row for each slot and code, and one without a slot that says of which moment they are.

@@ -106,6 +106,32 @@ func TestSampledRecords(t *testing.T) {
 	}
 }
 
+// On the way from one slot to two, and back, the release of the one is how those of the others begin.
+func TestDirectIsNoOtherSlot(t *testing.T) {
+	const direct = v1alpha1.SlotDirect
+	for _, subject := range []metric.Subject{
+		{Service: "shop", Environment: "prod", Namespace: "prod", Live: direct, Candidate: blue},
+		{Service: "shop", Environment: "prod", Namespace: "prod", Live: blue, Candidate: direct},
+	} {
+		w := newWorkspace(t)
+		s, err := w.open(t, nil).Source(subject, metric.Question{}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Read(t.Context()); !errors.Is(err, metric.ErrNoData) {
+			t.Fatal(err)
+		}
+		w.serve(direct, 3, 0, 0)
+		w.serve(blue, 5, 2, 0)
+		w.serve(green, 7, 7, 0)
+		w.move(time.Hour)
+		r, err := s.Read(t.Context())
+		if err != nil || r.Slots[direct].Requests != 3 || r.Slots[direct].Failed != 0 || r.Slots[blue].Requests != 5 || r.Slots[blue].Failed != 2 {
+			t.Errorf("live %s: %+v, %v", subject.Live, r.Slots, err)
+		}
+	}
+}
+
 func (w *workspace) set(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

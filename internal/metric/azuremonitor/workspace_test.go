@@ -82,7 +82,7 @@ func (w *workspace) serve(slot v1alpha1.Slot, requests, failed, slow uint64) {
 	defer w.mu.Unlock()
 	at := w.now.Add(w.skew)
 	for i := range requests {
-		r := record{generated: at, arrived: at.Add(w.lag), instance: "shop-" + string(slot) + "-web-7d69dddb49-hmk9n", code: "200", millis: 20, items: 1}
+		r := record{generated: at, arrived: at.Add(w.lag), instance: slot.HelmRelease("shop") + "-web-7d69dddb49-hmk9n", code: "200", millis: 20, items: 1}
 		if i < failed {
 			r.code = "503"
 		}
@@ -148,15 +148,15 @@ func (w *workspace) count(query string) map[string]any {
 	}
 	type key struct{ slot, code string }
 	sums := map[key][2]int{}
-	slots := regexp.MustCompile(`AppRoleInstance startswith "([\w-]+)", "(\w+)"`).FindAllStringSubmatch(query, -1)
+	slots := regexp.MustCompile(`AppRoleInstance startswith "([\w-]+)"((?: and not\(AppRoleInstance startswith "[\w-]+"\))*), "(\w+)"`).FindAllStringSubmatch(query, -1)
 	limit := 1e9
 	if m := find(`DurationMs > ([\d.]+)`); m != nil {
 		limit, _ = strconv.ParseFloat(m[1], 64)
 	}
 	for _, r := range w.records {
 		for _, s := range slots {
-			if strings.HasPrefix(r.instance, s[1]) && !r.arrived.After(now) && !r.generated.Before(since) && r.generated.Before(until) {
-				k := key{s[2], r.code}
+			if begins(r.instance, s[1], s[2]) && !r.arrived.After(now) && !r.generated.Before(since) && r.generated.Before(until) {
+				k := key{s[3], r.code}
 				n, items := sums[k], 1
 				if strings.Contains(query, "requests = sum(ItemCount), slow = sumif(ItemCount, ") {
 					items = r.items
@@ -181,6 +181,16 @@ func (w *workspace) count(query string) map[string]any {
 		columns = append(columns, map[string]string{"name": name, "type": kind})
 	}
 	return map[string]any{"name": "PrimaryResult", "columns": columns, "rows": rows}
+}
+
+// begins says whether a pod's name begins so, and not as conditions say that it must not.
+func begins(instance, prefix, but string) bool {
+	for _, m := range regexp.MustCompile(`startswith "([\w-]+)"`).FindAllStringSubmatch(but, -1) {
+		if strings.HasPrefix(instance, m[1]) {
+			return false
+		}
+	}
+	return strings.HasPrefix(instance, prefix)
 }
 
 // open reads through the library's real pipeline. Whatever host is asked for is found on loopback.
