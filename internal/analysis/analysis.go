@@ -4,6 +4,7 @@ package analysis
 
 import (
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"github.com/sluice-dev/sluice/internal/metric"
@@ -76,6 +77,32 @@ func (a *Analysis) SetGap(gap time.Duration) {
 	}
 }
 
+// Asks says that another analysis asks the same, as sure of its answer; how far its reads may be apart is left out.
+func (a *Analysis) Asks(other *Analysis) bool {
+	mine, others := a.s.Settings, other.s.Settings
+	mine.Gap = others.Gap
+	return reflect.DeepEqual(mine, others)
+}
+
+// GoOn is told that another process goes on: the moments of before are of its clock, and the counters of its sources. What they have
+// shown stays.
+func (a *Analysis) GoOn() {
+	a.s.At, a.s.Since = time.Time{}, time.Time{}
+	a.s.forget()
+}
+
+// Skip leaves out what is counted until the next read.
+func (a *Analysis) Skip() { a.s.forget() }
+
+// BeginStep is told that the candidate gets another share of the traffic: what has shown that it is no worse is about the share of before,
+// and counts no more. What speaks against it stays.
+func (a *Analysis) BeginStep() {
+	for i := range a.s.Questions {
+		q := &a.s.Questions[i]
+		q.Comparison.Same, q.Limit.Under, q.Baseline.Under = wealth{}, wealth{}, wealth{}
+	}
+}
+
 // MarshalJSON gives the whole state.
 func (a *Analysis) MarshalJSON() ([]byte, error) { return json.Marshal(a.s) }
 
@@ -144,7 +171,7 @@ func (s *state) take(r Read) {
 	}
 	for i := range s.Questions {
 		b := pair(s.Settings.Questions[i].Bad, candidate, live)
-		s.Questions[i].look(b, s.Settings.Questions[i].Max, s.Settings.Effect, r.Alone)
+		s.Questions[i].look(b, s.Settings.Questions[i].Max, s.Settings.Effect, 1/s.part(i), r.Alone)
 	}
 }
 
@@ -166,14 +193,14 @@ func pair(bad Counted, candidate, live metric.Counters) block {
 }
 
 // look plays the round of all tests. What is bet depends on earlier reads only.
-func (q *question) look(b block, most, effect float64, alone bool) {
+func (q *question) look(b block, most, effect, needed float64, alone bool) {
 	if most > 0 {
-		q.Limit.look(b, most, effect)
+		q.Limit.look(b, most, effect, needed)
 	}
 	if alone {
 		q.Comparison.Open = block{}
-		if q.History.Requests >= enoughHistory {
-			q.Baseline.look(b, q.baseline(effect), effect)
+		if q.History.Requests >= someHistory {
+			q.Baseline.look(b, q.baseline(effect), effect, needed)
 		}
 		return
 	}
@@ -182,4 +209,10 @@ func (q *question) look(b block, most, effect float64, alone bool) {
 
 // baseline is the limit that takes the place of the live slot once the candidate is alone: further from what live was than chance and the
 // smallest effect reach, because nobody knows what live would be now.
-func (q *question) baseline(effect float64) float64 { return min(q.History.high(3)+effect, 0.95) }
+func (q *question) baseline(effect float64) float64 {
+	high := q.History.high(3)
+	if q.History.Requests < enoughHistory {
+		_, high = surely(uint64(q.History.Bad), uint64(q.History.Requests), 1000)
+	}
+	return min(high+effect, 0.95)
+}

@@ -89,12 +89,19 @@ func TestWords(t *testing.T) {
 			analysis.More, "", true, "nothing says that it is worse"},
 		{"both break the limit", 0.01, func(f *feed) analysis.Report { return f.run(300, n(20, 1), n(80, 4)) },
 			analysis.More, analysis.Infrastructure, true, "the candidate is not to blame"},
+		{"both begin to fail with the candidate", 0.01, func(f *feed) analysis.Report { f.run(300, nil, n(160, 0)); return f.run(60, n(40, 8), n(160, 32)) },
+			analysis.More, analysis.Infrastructure, true, "the candidate is not to blame"},
+		{"both have failed for a minute, and it is over", 0.01, func(f *feed) analysis.Report {
+			f.run(60, nil, n(160, 0))
+			f.run(60, n(40, 40), n(160, 160))
+			return f.run(240, n(40, 0), n(160, 0))
+		}, analysis.More, "", true, "nothing says that it is worse"},
 		{"first installation, everything fails", 0.01, func(f *feed) analysis.Report { return f.run(6, n(10, 10), nil) },
 			analysis.Abort, analysis.Bad, true, "100 % of 30 requests failed, 1 % may: worse"},
 		{"first installation, nothing fails", 0.01, func(f *feed) analysis.Report { return f.run(1200, n(10, 0), nil) },
 			analysis.Advance, analysis.Good, true, "no worse"},
 		{"first installation without a limit", 0, func(f *feed) analysis.Report { return f.run(600, n(10, 10), nil) },
-			analysis.More, "", true, "neither a live slot to compare with nor a limit"},
+			analysis.More, analysis.NoData, true, "neither a live slot to compare with nor a limit"},
 		{"nothing fails", 0, func(f *feed) analysis.Report { return f.run(600, n(10, 0), n(90, 0)) },
 			analysis.Advance, analysis.Good, true, "no worse"},
 		{"nothing fails below a limit", 0.01, func(f *feed) analysis.Report { f.run(60, nil, n(160, 0)); return f.run(20, n(40, 0), n(160, 0)) },

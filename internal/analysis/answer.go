@@ -26,19 +26,23 @@ const (
 	partLimit    = 1
 )
 
-// findings of all tests of a question that can say something now.
-func (s *state) findings(i int) []finding {
-	q, asked := &s.Questions[i], s.Settings.Questions[i]
+// part is what a test with one part of a question's share of FalseAbort has.
+func (s *state) part(i int) float64 {
 	parts := partLive + partBaseline
-	if asked.Max > 0 {
+	if s.Settings.Questions[i].Max > 0 {
 		parts += partLimit
 	}
-	one := s.Settings.FalseAbort / float64(len(s.Questions)) / float64(parts)
+	return s.Settings.FalseAbort / float64(len(s.Questions)) / float64(parts)
+}
+
+// findings of all tests of a question that can say something now.
+func (s *state) findings(i int) []finding {
+	q, asked, one := &s.Questions[i], s.Settings.Questions[i], s.part(i)
 	all := make([]finding, 0, 2)
 	if !s.Alone && s.Live.Total.Requests > 0 {
 		all = append(all, finding{test: AgainstLive, worse: q.Comparison.evidence(), needed: 1 / (partLive * one), fine: q.Comparison.Same.total()})
 	}
-	if s.Alone && q.History.Requests >= enoughHistory {
+	if s.Alone && q.History.Requests >= someHistory {
 		f := q.Baseline.finding(AgainstBaseline, q.baseline(s.Settings.Effect), 1/(partBaseline*one))
 		f.shared = false // the live slot has set it
 		all = append(all, f)
@@ -57,7 +61,7 @@ func (l *limit) finding(t Test, most, needed float64) finding {
 func (s *state) conclude(i int) (Decision, Verdict, finding) {
 	all := s.findings(i)
 	if len(all) == 0 {
-		return More, "", finding{}
+		return More, NoData, finding{} // nothing to hold it against: whatever it does, nothing would be known
 	}
 	fine, nearest := true, all[0]
 	for _, f := range all {

@@ -9,6 +9,9 @@ const (
 	blockAlone = 50
 	// enoughHistory is the number of requests of the live slot from which on its history is bet on.
 	enoughHistory = 1000
+	// someHistory is the number from which on it is a baseline at all. Between the two the baseline is as high as live may have been, but
+	// for a chance of 1 in 1000.
+	someHistory = 20
 	// partBefore is the part of the money that is bet against the live slot's history once that is long enough.
 	partBefore = 0.8
 	// atOnce is the evidence that live and candidate, side by side, must give in any case: whatever happens to both at

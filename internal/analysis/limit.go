@@ -12,16 +12,26 @@ type limit struct {
 	Live  wealth `json:"live"`
 }
 
-// look takes in what both slots did since the last read, against the limit of now.
-func (l *limit) look(b block, most, effect float64) {
+// plenty is how many times what an abort takes may be owned. More would have to be lost again before an incident of both slots that is over
+// is forgotten.
+const plenty = 4
+
+// look takes in what both slots did since the last read, against the limit of now; needed is what an abort takes.
+func (l *limit) look(b block, most, effect, needed float64) {
 	if b.N > 0 {
 		above(&l.Over, b.X/b.N, most, effect)
+		l.Over.atMost(plenty * needed)
 		l.Under.bet([]float64{0.5, 0.5}, func(k int) float64 {
 			return likelihood(b.N, b.X, most*[...]float64{0.5, 0.1}[k]) - likelihood(b.N, b.X, most)
 		})
 	}
 	if b.LN > 0 {
 		above(&l.Live, b.LX/b.LN, most, effect)
+		l.Live.atMost(plenty * needed)
+		if l.Live.total() < 1 {
+			// What has been lost in good times must not be won back before an incident of both excuses the candidate. An excuse needs no fair odds.
+			l.Live = wealth{}
+		}
 	}
 }
 

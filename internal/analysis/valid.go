@@ -1,28 +1,41 @@
 package analysis
 
+import (
+	"math"
+	"slices"
+)
+
 // valid refuses a state that no analysis can have got into; it may come from an object that people can edit.
 func (q *question) valid() error {
-	for _, w := range []*wealth{
+	all := []*wealth{
 		&q.Comparison.Beside, &q.Comparison.Before, &q.Comparison.Same,
 		&q.Limit.Over, &q.Limit.Under, &q.Limit.Live, &q.Baseline.Over, &q.Baseline.Under, &q.Baseline.Live,
-	} {
-		if w.Spent < 0 || w.Spent > 1 || w.Bets < 0 || len(w.Parts) > bets {
-			return unusable("the recorded state holds money that nobody can have bet")
-		}
-		for _, p := range w.Parts {
-			if p < 0 || p > mostWealth {
-				return unusable("the recorded state holds money that nobody can have won")
-			}
-		}
 	}
-	if h := q.Comparison.Handed; h < 0 || h > mostWealth {
-		return unusable("the recorded state holds money that nobody can have won")
+	if slices.ContainsFunc(all, func(w *wealth) bool { return !w.valid() }) || !owned(q.Comparison.Handed) {
+		return unusable("the recorded state holds money that nobody can have bet or won")
 	}
-	if !q.Comparison.Open.valid() || !(block{LN: q.History.Requests, LX: q.History.Bad}).valid() || q.History.Scale < 0 || q.History.Noise < 0 {
+	if !q.Comparison.Open.valid() || !q.History.valid() {
 		return unusable("the recorded state holds counts that cannot be")
 	}
 	return nil
 }
 
+func (w *wealth) valid() bool {
+	return w.Spent >= 0 && w.Spent <= 1 && w.Bets >= 0 && len(w.Parts) <= bets &&
+		!slices.ContainsFunc(w.Parts, func(p float64) bool { return !owned(p) })
+}
+
+func owned(money float64) bool { return money >= 0 && money <= mostWealth }
+
+// mostSquares is more than sums of squares of what a slot's memory holds can be.
+const mostSquares = 1e100
+
+func (h *history) valid() bool {
+	return block{LN: h.Requests, LX: h.Bad}.valid() && math.Abs(h.Excess) < mostSquares &&
+		h.Scale >= 0 && h.Scale < mostSquares && h.Noise >= 0 && h.Noise < mostSquares
+}
+
 // valid says that no slot has more bad requests than requests.
-func (b block) valid() bool { return b.X >= 0 && b.X <= b.N && b.LX >= 0 && b.LX <= b.LN }
+func (b block) valid() bool {
+	return b.X >= 0 && b.X <= b.N && b.N < mostSquares && b.LX >= 0 && b.LX <= b.LN && b.LN < mostSquares
+}

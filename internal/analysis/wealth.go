@@ -48,6 +48,17 @@ func (w *wealth) total() float64 {
 	return sum
 }
 
+// atMost throws away what is more.
+func (w *wealth) atMost(most float64) {
+	total, bank := w.total(), 1-w.Spent
+	if total <= most {
+		return
+	}
+	for k := range w.Parts {
+		w.Parts[k] *= (most - bank) / (total - bank)
+	}
+}
+
 // bets is how many ways of being worse are bet on.
 const bets = 6
 

@@ -27,7 +27,9 @@ const (
 	// logsEvery and logsGap are those of Azure Monitor, whose readings are minutes late and move in jumps. An identity may ask 200 times
 	// in 30 seconds.
 	logsEvery = 15 * time.Second
-	logsGap   = 30 * time.Minute
+	// logsLag is how long nothing is known of a workspace that has no data: logs take as long as that to arrive at most.
+	logsLag = 15 * time.Minute
+	logsGap = 30 * time.Minute
 	// numberEvery is how often a number with a condition is asked for.
 	numberEvery = 10 * time.Second
 )
@@ -76,7 +78,7 @@ func (m *meters) Requests(subject metric.Subject, spec v1alpha1.Analysis) (guard
 		if err != nil {
 			return guard.Feed{}, err // and no interface around a nil source
 		}
-		return guard.Feed{Source: s, Every: logsEvery, Gap: logsGap}, nil
+		return guard.Feed{Source: s, Every: logsEvery, Lag: logsLag, Gap: logsGap}, nil
 	case source.Probe != nil:
 		return m.Probe(subject, spec, *source.Probe)
 	}
@@ -209,7 +211,8 @@ func (m *meters) counters(subject metric.Subject, spec v1alpha1.Analysis, querie
 		return guard.Feed{}, err
 	}
 	delay := spec.Prometheus.Delay.Or(prometheus.DefaultDelay)
-	return guard.Feed{Source: s, Every: max(time.Second, delay/3), Gap: max(gap, 4*delay)}, nil
+	// Both slots are scraped within one such time: asked more often, one of them alone would seem to have had requests.
+	return guard.Feed{Source: s, Every: max(time.Second, delay), Lag: delay, Gap: max(gap, 4*delay)}, nil
 }
 
 // Number implements guard.Sources.

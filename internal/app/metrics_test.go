@@ -218,8 +218,8 @@ func TestPaces(t *testing.T) {
 		spec       v1alpha1.Analysis
 		every, gap time.Duration
 	}{
-		"ingress": {urls, time.Second, 30 * time.Second}, "Prometheus": {prometheus(0), 5 * time.Second, time.Minute},
-		"slow Prometheus": {prometheus(minute), 20 * time.Second, 4 * time.Minute}, "fast Prometheus": {prometheus(v1alpha1.Duration(time.Second)), time.Second, 30 * time.Second},
+		"ingress": {urls, time.Second, 30 * time.Second}, "Prometheus": {prometheus(0), 15 * time.Second, time.Minute},
+		"slow Prometheus": {prometheus(minute), time.Minute, 4 * time.Minute}, "fast Prometheus": {prometheus(v1alpha1.Duration(time.Second)), time.Second, 30 * time.Second},
 		"Azure": {azure, 15 * time.Second, 30 * time.Minute}, "probe": {probe(0), time.Second, 30 * time.Second}, "fast probe": {probe(50), time.Second, 30 * time.Second},
 		"slow probe": {probe(0.05), 20 * time.Second, 80 * time.Second},
 	} {
@@ -238,7 +238,7 @@ func TestPaces(t *testing.T) {
 		t.Errorf("what is read from here: every %s", feed.Every)
 	}
 	feed, err := s.Counters(counted(), prometheus(0), v1alpha1.Metric{Prometheus: &v1alpha1.PrometheusMetric{Requests: "r{{.Slot}}", Failed: "f{{.Slot}}"}})
-	if err != nil || feed.Every != 5*time.Second {
+	if err != nil || feed.Every != 15*time.Second {
 		t.Errorf("%+v, %v", feed, err)
 	}
 	if reader, err := s.Number(counted(), azure, v1alpha1.Metric{AzureMonitor: &v1alpha1.AzureMetric{Query: "print 1"}}); err != nil || reader.Every != 10*time.Second {

@@ -39,6 +39,10 @@ func (i *inquiry) evidence() []string {
 	}
 	var lines []string
 	for _, a := range report.Answers {
+		if a.Question == i.name {
+			lines = append(lines, a.Line()) // it names itself
+			continue
+		}
 		lines = append(lines, i.prefix()+a.Line())
 	}
 	lines = append(lines, i.codes()...)

@@ -100,6 +100,8 @@ type watch struct {
 	metrics         []*inquiry
 	numbers         []*number
 	step            step
+	// probing says that this look sends requests of Sluice's own.
+	probing bool
 
 	mu   sync.Mutex
 	last v1alpha1.Judgement
@@ -137,17 +139,25 @@ func (w *watch) judgement() v1alpha1.Judgement {
 // all inquiries that are asked now.
 func (w *watch) all() []*inquiry {
 	all := []*inquiry{w.requests}
-	if w.probe != nil && w.probing() {
+	if w.probing {
 		all = append(all, w.probe)
 	}
 	return append(all, w.metrics...)
 }
 
-// probing says that users' requests do not suffice at a step that gives the candidate traffic.
-func (w *watch) probing() bool {
+// thinly says that users' requests do not suffice at a step that gives the candidate traffic. A source that lags behind says nothing of the
+// step before it has got there.
+func (w *watch) thinly(now time.Time) bool {
 	s := w.seen
-	return s.Weight > 0 && !s.Since.IsZero() && w.step.Since.Equal(s.Since) && w.requests.total()-w.step.Requests < enough &&
-		(w.o.Now().Sub(s.Since) >= thin || w.probe.total() > w.step.Probes)
+	if w.probe == nil || s.Weight == 0 || !w.entered() || w.requests.total()-w.step.Requests >= enough {
+		return false
+	}
+	return w.requests.reaches(s.Since.Add(thin), now) || w.probe.total() > w.step.Probes
+}
+
+// entered says that what is counted is of the step that is analyzed.
+func (w *watch) entered() bool {
+	return !w.seen.Since.IsZero() && w.step.Since.Equal(w.seen.Since) && w.step.Number == w.seen.Step
 }
 
 // thin is how long a step waits for the requests of users before it sends some of its own.
@@ -158,6 +168,7 @@ func (w *watch) read(ctx context.Context, now time.Time) {
 	if w.broken != nil {
 		return
 	}
+	w.probing = w.thinly(now)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var waits []<-chan struct{}
@@ -173,24 +184,36 @@ func (w *watch) read(ctx context.Context, now time.Time) {
 		case <-ctx.Done():
 		}
 	}
+	sent := uint64(0)
+	if w.probing {
+		before := w.probe.seen()
+		w.probe.take(w.seen, 0)
+		sent = max(w.probe.seen()-before, 1) // one may be on its way
+	}
+	w.requests.take(w.seen, sent)
 	for _, i := range w.all() {
-		i.take(w.seen)
+		i.take(w.seen, 0)
 	}
 	for _, n := range w.numbers {
 		n.take()
 	}
-	w.enter()
+	w.enter(now)
 }
 
-// enter marks where a step begins.
-func (w *watch) enter() {
+// enter marks where a step begins, once what is counted has got there.
+func (w *watch) enter(now time.Time) {
 	s := w.seen
-	if s.Since.IsZero() || w.step.Since.Equal(s.Since) && w.step.Number == s.Step {
+	if s.Since.IsZero() || w.entered() || !w.requests.reaches(s.Since, now) {
 		return
 	}
 	w.step = step{Number: s.Step, Since: s.Since, Requests: w.requests.total()}
+	w.requests.beginStep()
 	if w.probe != nil {
 		w.step.Probes = w.probe.total()
+		w.probe.beginStep()
+	}
+	for _, i := range w.metrics {
+		i.beginStep()
 	}
 }
 

@@ -274,3 +274,97 @@ func TestLooksThatComeTogetherAreOne(t *testing.T) {
 		t.Errorf("%d reads", s.requests.reads)
 	}
 }
+
+func TestAnErrorThatComesLaterIsAnOutage(t *testing.T) {
+	m := v1alpha1.Metric{Name: "queue", Prometheus: &v1alpha1.PrometheusMetric{Query: "a"}, Condition: "< 100"}
+	s := newStage(t, v1alpha1.Analysis{Metrics: []v1alpha1.Metric{m}})
+	s.arrive()
+	s.pass(20)
+	s.numbers[m.Name].err = never() // two series where there was one, while pods overlap
+	if j := s.pass(30); j.Decision == "abort" || j.Verdict != "sourceDown" {
+		t.Errorf("a number: %+v", j)
+	}
+	s.numbers[m.Name].err, s.requests.err = nil, never()
+	if j := s.pass(30); j.Decision == "abort" || j.Verdict != "sourceDown" {
+		t.Errorf("requests: %+v", j)
+	}
+	text := s.pass(1)
+	s.scene.Known = &text
+	s.begin()
+	s.requests.err = never() // the next run lacks the token
+	if j := s.pass(5); j.Decision == "abort" || j.Verdict != "sourceDown" {
+		t.Errorf("in another run: %+v", j)
+	}
+}
+
+func TestASourceThatIsLate(t *testing.T) {
+	s := newStage(t, v1alpha1.Analysis{Probe: &v1alpha1.Probe{Path: "/"}})
+	s.requests.late = 3 * time.Minute
+	s.arrive()
+	for range 60 {
+		s.serve(s.probe, 2)
+		if j := s.pass(1); j.Enough || s.probe.asked() > 0 {
+			t.Fatalf("a step was judged by what was counted before it: %+v", j)
+		}
+	}
+	if j := s.pass(130); !j.Enough || j.Until.Before(s.scene.Since) {
+		t.Errorf("when the counts are there: %+v", j)
+	}
+}
+
+func TestProbesWaitForTheHeader(t *testing.T) {
+	s := newStage(t, v1alpha1.Analysis{Source: &v1alpha1.RequestSource{Probe: &v1alpha1.Probe{Path: "/"}}})
+	s.scene.Weight, s.scene.Subject.Header = 0, v1alpha1.Header{}
+	if s.pass(20); s.probe.asked() > 0 {
+		t.Error("live was probed in the candidate's name")
+	}
+}
+
+func TestProbesAreNotTakenForUsers(t *testing.T) {
+	s := newStage(t, v1alpha1.Analysis{Probe: &v1alpha1.Probe{Path: "/"}})
+	s.rate, s.bad[green] = 20, 0
+	s.scene.Weight = 0
+	s.pass(60)
+	s.scene.Weight = 5
+	s.arrive()
+	for range 60 {
+		// Every probe fails in both slots; users are fine.
+		if s.probe.asked() > 0 {
+			for _, slot := range []v1alpha1.Slot{blue, green} {
+				s.probe.feed.Serve(slot, 1, 1, 0)
+				s.requests.feed.Serve(slot, 1, 1, 0)
+			}
+		}
+		if j := s.pass(1); j.Decision == "abort" {
+			t.Fatalf("a fault of the probes' path was blamed on the candidate: %+v", j)
+		}
+	}
+}
+
+func TestEarlierStepsDoNotSpeakForThisOne(t *testing.T) {
+	s := newStage(t, v1alpha1.Analysis{})
+	s.arrive()
+	if j := s.pass(120); j.Decision != "advance" {
+		t.Fatalf("%+v", j)
+	}
+	s.scene.Step, s.scene.Weight = 2, 50
+	s.now = s.now.Add(time.Second)
+	s.arrive()
+	if j := s.pass(1); j.Decision == "advance" {
+		t.Errorf("in the first second of the next step: %+v", j)
+	}
+	if j := s.pass(120); j.Decision != "advance" {
+		t.Errorf("later: %+v", j)
+	}
+}
+
+func TestAClockThatIsBehind(t *testing.T) {
+	s := newStage(t, v1alpha1.Analysis{})
+	s.arrive()
+	known := s.pass(60)
+	s.scene.Known, s.now, s.bad[green] = &known, s.now.Add(-5*time.Minute), 1
+	s.begin()
+	if j := s.pass(3); j.Verdict != "bad" {
+		t.Errorf("the next run, with another clock: %+v", j)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -16,12 +17,20 @@ const (
 	defaultFalseAbort = 0.001
 	// enough is how many requests of the candidate a step takes to know it at all.
 	enough = 20
+	// usersAmongProbes is how many requests a candidate must have for each probe that was sent, for its counts at an ingress to be those of
+	// users. Fewer are left out: live has users besides, and what is wrong with the path of the probes would look like the candidate's fault.
+	usersAmongProbes = 4
+	// probesBeside is the weight of the candidate up to which probes without the header are live's: above it too many of them meet the
+	// candidate, and its faults would excuse themselves as an incident. Where there is no limit that could be excused, they are better than none.
+	probesBeside = 20
 )
 
 // kind says whose requests an inquiry counts, and makes what counts them.
 type kind struct {
 	subject func(s Scene) metric.Subject
-	feed    func(sources Sources, s Scene, of metric.Subject) (Feed, error)
+	// ready says that there is somebody to be counted.
+	ready func(s Scene) bool
+	feed  func(sources Sources, s Scene, of metric.Subject) (Feed, error)
 }
 
 // bySlots is the subject whose slots are told by their routes: a header that comes or goes makes no other one of it.
@@ -33,22 +42,27 @@ func bySlots(s Scene) metric.Subject {
 
 func byHeader(s Scene) metric.Subject { return s.Subject }
 
+func always(Scene) bool { return true }
+
+// led says that something leads to the candidate: without a header, and beside a live slot, probes would meet the live one.
+func led(s Scene) bool { return s.Subject.Header.Name != "" || s.Alone }
+
 // requests are those of users, or the probes that take their place.
 func requests(spec v1alpha1.Analysis) kind {
 	if spec.Source != nil && spec.Source.Probe != nil {
 		return probes(*spec.Source.Probe)
 	}
-	return kind{bySlots, func(sources Sources, s Scene, of metric.Subject) (Feed, error) { return sources.Requests(of, s.Spec) }}
+	return kind{bySlots, always, func(sources Sources, s Scene, of metric.Subject) (Feed, error) { return sources.Requests(of, s.Spec) }}
 }
 
 func probes(probe v1alpha1.Probe) kind {
-	return kind{byHeader, func(sources Sources, s Scene, of metric.Subject) (Feed, error) {
+	return kind{byHeader, led, func(sources Sources, s Scene, of metric.Subject) (Feed, error) {
 		return sources.Probe(of, s.Spec, probe)
 	}}
 }
 
 func counters(m v1alpha1.Metric) kind {
-	return kind{bySlots, func(sources Sources, s Scene, of metric.Subject) (Feed, error) {
+	return kind{bySlots, always, func(sources Sources, s Scene, of metric.Subject) (Feed, error) {
 		return sources.Counters(of, s.Spec, m)
 	}}
 }
@@ -88,6 +102,8 @@ type inquiry struct {
 	// reading is the last good one, err why there is no newer one.
 	reading metric.Reading
 	err     error
+	// answered says that there was a reading at any time.
+	answered bool
 	// courses are those of the questions.
 	courses []analysis.Course
 }
@@ -105,13 +121,18 @@ func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, 
 	return &inquiry{name: name, kind: k, analysis: a, report: a.Report(), courses: make([]analysis.Course, len(asked))}, nil
 }
 
+// limited says that a question has a limit.
+func (i *inquiry) limited() bool {
+	return slices.ContainsFunc(i.report.Answers, func(a analysis.Answer) bool { return a.Max > 0 })
+}
+
 // total is how many requests of the candidate were counted.
 func (i *inquiry) total() uint64 { return i.report.Answers[0].Candidate.Requests }
 
 // ask begins to read where that is due. What it returns is closed once there is an answer, or nothing to wait for.
 func (i *inquiry) ask(ctx context.Context, sources Sources, s Scene, now time.Time) <-chan struct{} {
 	done := make(chan struct{})
-	if i.answers != nil || now.Before(i.due) {
+	if i.answers != nil || now.Before(i.due) || !i.kind.ready(s) {
 		close(done)
 		return done
 	}
@@ -147,20 +168,29 @@ func (i *inquiry) connect(sources Sources, s Scene) error {
 	return err
 }
 
-// take judges what has been answered since the last look.
-func (i *inquiry) take(s Scene) {
+// seen is how many requests of both slots the last reading had.
+func (i *inquiry) seen() uint64 {
+	var all uint64
+	for _, c := range i.reading.Slots {
+		all += c.Requests
+	}
+	return all
+}
+
+// take judges what has been answered since the last look; sent is how many probes were sent meanwhile.
+func (i *inquiry) take(s Scene, sent uint64) {
 	if i.answers == nil {
 		return
 	}
 	select {
 	case a := <-i.answers:
 		i.answers = nil
-		i.look(a, s)
+		i.look(a, s, sent)
 	default:
 	}
 }
 
-func (i *inquiry) look(a answer, s Scene) {
+func (i *inquiry) look(a answer, s Scene, sent uint64) {
 	i.err = a.err
 	switch {
 	case errors.Is(a.err, metric.ErrNoData):
@@ -172,7 +202,12 @@ func (i *inquiry) look(a answer, s Scene) {
 		return
 	}
 	before := i.report
-	i.reading = a.reading
+	had, has := i.reading.Slots[i.subject.Candidate].Requests, a.reading.Slots[i.subject.Candidate].Requests
+	i.reading, i.answered = a.reading, true
+	if has < had+usersAmongProbes*sent {
+		i.analysis.Skip() // most of them were probes
+		return
+	}
 	i.weigh(i.read(a.reading, s))
 	for q, after := range i.report.Answers {
 		i.courses[q].Add(a.reading.At, more(before.Answers[q].Candidate, after.Candidate), more(before.Answers[q].Live, after.Live))
@@ -195,7 +230,8 @@ func (i *inquiry) read(r metric.Reading, s Scene) analysis.Read {
 	if c, ok := r.Slots[i.subject.Candidate]; ok {
 		read.Candidate = &c
 	}
-	if live := i.subject.Live; live != v1alpha1.SlotNone && live != i.subject.Candidate {
+	beside := i.subject.Header.Name == "" || s.Weight <= probesBeside || !i.limited()
+	if live := i.subject.Live; live != v1alpha1.SlotNone && live != i.subject.Candidate && beside {
 		if c, ok := r.Slots[live]; ok {
 			read.Live = &c
 		}
@@ -203,8 +239,22 @@ func (i *inquiry) read(r metric.Reading, s Scene) analysis.Read {
 	return read
 }
 
-// unusable says that asking again will not help.
-func (i *inquiry) unusable() bool { return i.err != nil && fault.Is(i.err, fault.Usage) }
+// unusable says that asking again will not help. What was answered before can be again: then something is wrong for a while.
+func (i *inquiry) unusable() bool { return i.err != nil && fault.Is(i.err, fault.Usage) && !i.answered }
+
+// reaches says that what is counted includes a moment. A source without any data knows of it once its lag is over.
+func (i *inquiry) reaches(at, now time.Time) bool {
+	if errors.Is(i.err, metric.ErrNoData) {
+		return now.Sub(at) >= i.feed.Lag
+	}
+	return !i.reading.At.Before(at)
+}
+
+// beginStep forgets what has shown that the candidate is no worse at another share of the traffic.
+func (i *inquiry) beginStep() {
+	i.analysis.BeginStep()
+	i.report = i.analysis.Report()
+}
 
 // down says that the source could not be read.
 func (i *inquiry) down() bool {
@@ -225,12 +275,12 @@ func (i *inquiry) restore(k kept) {
 	if k.Analysis == nil {
 		return
 	}
-	report := k.Analysis.Report()
-	if len(report.Answers) != asked {
+	if !k.Analysis.Asks(i.analysis) {
 		return
 	}
-	i.analysis, i.report = k.Analysis, report
-	i.analysis.SetGap(i.feed.Gap)
+	i.answered = !k.Analysis.Report().At.IsZero()
+	k.Analysis.GoOn()
+	i.analysis, i.report = k.Analysis, k.Analysis.Report()
 	if len(k.Courses) == asked {
 		i.courses = k.Courses
 	}

@@ -67,7 +67,7 @@ func (w *watch) findings() []finding {
 	var all []finding
 	for _, i := range w.all() {
 		f := i.finding(w.seen.Weight)
-		if i == w.requests && w.probe != nil && f.verdict == analysis.NoData && w.probing() && w.probe.err == nil {
+		if i == w.requests && f.verdict == analysis.NoData && w.probing && w.probe.err == nil {
 			continue // that users are silent is why there are probes
 		}
 		all = append(all, f)
@@ -133,7 +133,7 @@ func (w *watch) until() time.Time {
 	var until time.Time
 	for k, i := range w.all() {
 		at := i.reading.At
-		if i == w.requests && w.probe != nil && w.probing() {
+		if i == w.requests && w.probing {
 			continue // probes are what is known then
 		}
 		if at.IsZero() {
@@ -152,7 +152,7 @@ func (w *watch) enough() bool {
 	if w.seen.Weight == 0 {
 		return true
 	}
-	if w.seen.Since.IsZero() || !w.step.Since.Equal(w.seen.Since) {
+	if !w.entered() {
 		return false
 	}
 	known := w.counted() >= enough
@@ -167,7 +167,7 @@ func (w *watch) enough() bool {
 
 // silent says that a step has gone on for a while, and nobody has come yet.
 func (w *watch) silent(now time.Time) bool {
-	return w.seen.Weight > 0 && !w.seen.Since.IsZero() && now.Sub(w.seen.Since) >= 2*thin && w.counted() == 0
+	return w.seen.Weight > 0 && !w.seen.Since.IsZero() && now.Sub(w.seen.Since) >= 2*thin && (!w.entered() || w.counted() == 0)
 }
 
 // counted is how many requests the candidate has had at this step, of users or of Sluice, whichever are more.
@@ -181,7 +181,7 @@ func (w *watch) counted() uint64 {
 
 // lacks says how many requests a step still takes.
 func (w *watch) lacks() string {
-	if w.seen.Weight == 0 || w.seen.Since.IsZero() || w.counted() >= enough {
+	if w.seen.Weight == 0 || !w.entered() || w.counted() >= enough {
 		return ""
 	}
 	return fmt.Sprintf(" (%d of the %d requests that this step takes at least)", w.counted(), enough)
@@ -192,8 +192,9 @@ type state struct {
 	Requests kept            `json:"requests"`
 	Probe    *kept           `json:"probe,omitempty"`
 	Metrics  map[string]kept `json:"metrics,omitempty"`
-	Broken   map[string]int  `json:"broken,omitempty"`
-	Step     step            `json:"step"`
+	// Broken are the metrics with a condition that have had a number, with how often in a row it was broken.
+	Broken map[string]int `json:"broken,omitempty"`
+	Step   step           `json:"step"`
 }
 
 func (w *watch) keep() state {
@@ -206,7 +207,9 @@ func (w *watch) keep() state {
 		s.Metrics[i.name] = i.keep()
 	}
 	for _, n := range w.numbers {
-		s.Broken[n.metric.Name] = n.broken
+		if n.answered {
+			s.Broken[n.metric.Name] = n.broken
+		}
 	}
 	return s
 }
@@ -226,7 +229,9 @@ func (w *watch) restore(text json.RawMessage) {
 		i.restore(s.Metrics[i.name])
 	}
 	for _, n := range w.numbers {
-		n.broken = min(max(s.Broken[n.metric.Name], 0), n.attempts()-1)
+		var broken int
+		broken, n.answered = s.Broken[n.metric.Name]
+		n.broken = min(max(broken, 0), n.attempts()-1)
 	}
 	if w.step = s.Step; w.step.Requests > w.requests.total() || w.probe != nil && w.step.Probes > w.probe.total() {
 		w.step = step{}

@@ -25,7 +25,9 @@ type number struct {
 	due       time.Time
 	value     metric.Value
 	known     bool
-	err       error
+	// answered says that there was a number at any time.
+	answered bool
+	err      error
 	// broken counts how often in a row the condition was.
 	broken int
 }
@@ -88,7 +90,7 @@ func (n *number) take() {
 		if a.err != nil {
 			return // nothing is known: what was known before neither grows nor is forgotten
 		}
-		n.value, n.known = a.value, true
+		n.value, n.known, n.answered = a.value, true, true
 		if n.condition.Holds(a.value.Number) {
 			n.broken = 0
 		} else {
@@ -98,9 +100,11 @@ func (n *number) take() {
 	}
 }
 
-func (n *number) bad() bool      { return n.broken >= n.attempts() }
-func (n *number) fine() bool     { return n.known && n.broken == 0 && n.err == nil }
-func (n *number) unusable() bool { return n.err != nil && fault.Is(n.err, fault.Usage) }
+func (n *number) bad() bool  { return n.broken >= n.attempts() }
+func (n *number) fine() bool { return n.known && n.broken == 0 && n.err == nil }
+
+// unusable is as an inquiry's.
+func (n *number) unusable() bool { return n.err != nil && fault.Is(n.err, fault.Usage) && !n.answered }
 func (n *number) down() bool {
 	return n.err != nil && !errors.Is(n.err, metric.ErrNoData) && !n.unusable()
 }

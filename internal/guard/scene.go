@@ -32,6 +32,8 @@ type Feed struct {
 	Source metric.Source
 	// Every is how often asking again may tell something new.
 	Every time.Duration
+	// Lag is how far what is counted lies behind: for so long a source that has no data says nothing of now.
+	Lag time.Duration
 	// Gap is the time between two readings from which on what was counted between them is left out.
 	Gap time.Duration
 }

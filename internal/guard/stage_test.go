@@ -43,6 +43,8 @@ type counted struct {
 	reads int
 	err   error
 	hangs chan struct{}
+	// late is how far what it says lies behind.
+	late time.Duration
 }
 
 func (c *counted) Read(ctx context.Context) (metric.Reading, error) {
@@ -57,7 +59,9 @@ func (c *counted) Read(ctx context.Context) (metric.Reading, error) {
 	if err != nil {
 		return metric.Reading{}, err
 	}
-	return c.feed.Read(ctx)
+	r, err := c.feed.Read(ctx)
+	r.At = r.At.Add(-c.late)
+	return r, err
 }
 
 func (c *counted) asked() int {
@@ -86,7 +90,7 @@ func newStage(t *testing.T, spec v1alpha1.Analysis) *stage {
 		}
 	}
 	s.scene = guard.Scene{
-		Subject: metric.Subject{Service: "shop", Environment: "prod", Namespace: "shop-prod", Live: blue, Candidate: green, Entry: "http://shop"},
+		Subject: metric.Subject{Service: "shop", Environment: "prod", Namespace: "shop-prod", Live: blue, Candidate: green, Entry: "http://shop", Header: v1alpha1.Header{Name: "canary", Value: "always"}},
 		Number:  7, Spec: spec, Step: 1, Weight: 20,
 	}
 	s.begin()
@@ -107,7 +111,7 @@ func (s *stage) source() *counted {
 }
 
 func (s *stage) Requests(metric.Subject, v1alpha1.Analysis) (guard.Feed, error) {
-	return guard.Feed{Source: s.requests, Every: time.Second}, nil
+	return guard.Feed{Source: s.requests, Every: time.Second, Lag: s.requests.late}, nil
 }
 
 func (s *stage) Probe(metric.Subject, v1alpha1.Analysis, v1alpha1.Probe) (guard.Feed, error) {

@@ -159,7 +159,7 @@ func (v *view) holding() bool {
 	return !early
 }
 
-// guardSaysBad is the judgement that the candidate is worse.
+// guardSaysBad is the judgement that the candidate is to be given up.
 func (v *view) guardSaysBad() bool {
 	return v.o.Judgement != nil && v.o.Judgement.Decision == string(analysis.Abort)
 }
@@ -179,7 +179,7 @@ func (v *view) evidenceLacks() bool {
 		return true
 	}
 	weight := v.o.Traffic.Split.Weights[v.r.Candidate]
-	covered := v.r.StepSince.Add(v.hold() - lookPeriod)
+	covered := v.r.StepSince.Add(max(v.hold()-lookPeriod, 0))
 	return weight > 0 && v.holdOver() && j.Until.Before(covered)
 }
 

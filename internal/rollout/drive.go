@@ -191,7 +191,7 @@ func (m *Machine) loop(ctx context.Context, key store.Key, number int, lease sto
 		}
 		if d.Waits && r.Number == number {
 			return r, fault.New(fault.Waiting, "rollout of "+r.Release.Version+" to "+r.Environment, "%s", d.Message).
-				WithHint("traffic stays at %s, and nobody looks at it meanwhile; where no users come, give `analysis.probe` a path", planned(r))
+				WithHint("traffic stays at %s, and nobody looks at it meanwhile", planned(r))
 		}
 		if err := m.rest(callerOf(ctx), rest, outage); err != nil && stopping(ctx) == nil {
 			return r, err

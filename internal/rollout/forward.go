@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/deploy"
 )
 
@@ -39,8 +40,13 @@ func requestRows() []row {
 func guardRows() []row {
 	return []row{{
 		Row: Row{"20a", phases(v1alpha1.Deploying, v1alpha1.Shifting, v1alpha1.Analyzing, v1alpha1.Settling),
-			"the guard says that the candidate is bad; in Settling only while the old slot is kept", "–", "RollingBack"},
-		when: func(v *view) bool { return v.guardSaysBad() && (v.r.Phase != v1alpha1.Settling || !v.oldGone()) },
+			"the guard gives the candidate up; in Settling only for being bad, and while the old slot is kept", "–", "RollingBack"},
+		when: func(v *view) bool {
+			if v.r.Phase == v1alpha1.Settling {
+				return v.guardSaysBad() && !v.oldGone() && v.o.Judgement.Verdict == string(analysis.Bad)
+			}
+			return v.guardSaysBad()
+		},
 		then: func(v *view, d *Decision) { giveUp(d, v.o.Judgement.Sentence, v.o.Judgement.Evidence) },
 	}}
 }

@@ -55,7 +55,9 @@ func scene(r v1alpha1.Rollout, o Observation) (guard.Scene, bool) {
 	for slot, seen := range o.Slots {
 		s.Subject.Routes[slot] = seen.Routes
 	}
-	s.Alone = o.Traffic.Split.Equal(v1alpha1.Only(r.Candidate)) && !o.Traffic.Transition
+	// Where nothing is routed, both slots work as long as both are there.
+	beside := r.Plan.Router == v1alpha1.RouterNone && v.twoSlots()
+	s.Alone = o.Traffic.Split.Equal(v1alpha1.Only(r.Candidate)) && !o.Traffic.Transition && !beside
 	if r.Phase == v1alpha1.Analyzing {
 		s.Since = r.StepSince
 	}

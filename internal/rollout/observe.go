@@ -127,6 +127,9 @@ func (m *Machine) ask(ctx context.Context, r v1alpha1.Rollout, o Observation) []
 	results := make([]v1alpha1.GateResult, 0, len(specs))
 	for _, spec := range specs {
 		result := m.askOne(ctx, r, spec, subject)
+		if ctx.Err() != nil {
+			break // the guard has called the question off: there is no answer
+		}
 		results = append(results, result)
 		if result.Verdict == v1alpha1.Failed {
 			break
@@ -218,8 +221,11 @@ func track(r v1alpha1.Rollout, o Observation, now time.Time) v1alpha1.Rollout {
 const checkpoint = 10 * time.Second
 
 func worthWriting(known *v1alpha1.Judgement, j v1alpha1.Judgement) bool {
-	return known == nil || known.Decision != j.Decision || known.Verdict != j.Verdict || known.Step != j.Step || known.Enough != j.Enough ||
-		j.At.Sub(known.At) >= checkpoint
+	if known == nil || known.Decision != j.Decision || known.Verdict != j.Verdict || known.Step != j.Step || known.Enough != j.Enough {
+		return true
+	}
+	// A run whose clock is behind that of the one before writes as well.
+	return j.At.Sub(known.At) >= checkpoint || j.At.Before(known.At)
 }
 
 func upsert(results []v1alpha1.GateResult, result v1alpha1.GateResult) []v1alpha1.GateResult {

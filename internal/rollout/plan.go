@@ -67,7 +67,7 @@ func expand(env v1alpha1.Environment, spec v1alpha1.Service) v1alpha1.Plan {
 // leaveSlots is the plan of a direct strategy where a slot is live: one more two-slot rollout, into the direct slot.
 func leaveSlots(plan, last v1alpha1.Plan) v1alpha1.Plan {
 	plan.Slots, plan.Router, plan.Traffic, plan.Header = true, last.Router, last.Traffic, last.Header
-	plan.Steps = []v1alpha1.Step{{Weight: 0}, {Weight: 100}}
+	plan.Steps = []v1alpha1.Step{{Weight: 0}, {Weight: 100, Hold: plan.Steps[0].Hold}}
 	if plan.Router == v1alpha1.RouterNone {
 		plan.Steps = plan.Steps[1:]
 	}

@@ -20,6 +20,7 @@ type bed struct {
 	Kubeconfig     string   `json:"kubeconfig"`
 	Context        string   `json:"context"`
 	Registry       string   `json:"registry"`
+	Kubectl        string   `json:"kubectl"`
 	Buildkit       string   `json:"buildkit"`
 	Entries        []string `json:"entryURLs"`
 	extent
@@ -29,8 +30,8 @@ type bed struct {
 type extent struct {
 	// releases are those that are simulated, runs the bad ones for each figure; 0 for the default of the bench.
 	releases, runs int
-	// cases are those of exposure that are run; none for all.
-	cases []string
+	// cases are those of exposure that are run, none for all; routers are those that it runs with.
+	cases, routers []string
 }
 
 func newBed(ctx context.Context, cluster bool) (*bed, error) {
@@ -161,5 +162,5 @@ func (b *bed) release(ctx context.Context, version string) ([]string, error) {
 
 // remove takes a project's namespace away.
 func (b *bed) remove(p project) {
-	_ = exec.Command(b.bin, "local", "kubectl", "delete", "namespace", "bench-"+p.name, "--ignore-not-found", "--wait=true").Run()
+	_ = exec.Command(b.Kubectl, "--kubeconfig", b.Kubeconfig, "delete", "namespace", "bench-"+p.name, "--ignore-not-found", "--wait=true").Run()
 }

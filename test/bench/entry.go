@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,9 +20,6 @@ type entry struct {
 	// address is where it listens, metrics the URL of its counters.
 	address, metrics string
 }
-
-// gatheringAddress is on loopback, beside the cluster's own entry point; the port must be the one that the Gateway listens at.
-const gatheringAddress = "127.0.0.2"
 
 // gathering starts a second process of the cluster's own Traefik, for the same routes, that gathers changes for two seconds as Traefik does by
 // default: the local cluster's applies them after 100 ms. What it returns ends it.
@@ -65,18 +63,20 @@ func (b *bed) gathering(ctx context.Context) (entry, func(), error) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		resp, err := http.Get(e.metrics)
 		if err == nil {
-			_ = resp.Body.Close()
-			return e, stop, nil
+			return e, stop, resp.Body.Close()
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			stop()
 			return entry{}, nil, fmt.Errorf("a second Traefik does not come up: %w", err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }
 
-// unthrottle moves a configuration of Traefik to another address and takes out what the default is to be for.
+// unthrottle moves a configuration of Traefik to another loopback address, on the same ports because the Gateway names one of them, and takes out what the default is to be for.
 func unthrottle(text []byte) (entry, []byte, error) {
 	var config struct {
 		EntryPoints map[string]map[string]any `json:"entryPoints"`
@@ -94,8 +94,13 @@ func unthrottle(text []byte) (entry, []byte, error) {
 		if _, err := fmt.Sscanf(was, "127.0.0.1:%d", port); err != nil {
 			return entry{}, nil, fmt.Errorf("Traefik's entry point %s is at %q", name, was)
 		}
-		config.EntryPoints[name]["address"] = fmt.Sprintf("%s:%d", gatheringAddress, *port)
 	}
+	host, err := beside(web)
+	if err != nil {
+		return entry{}, nil, err
+	}
+	e := entry{fmt.Sprintf("%s:%d", host, web), fmt.Sprintf("http://%s:%d/metrics", host, metrics)}
+	config.EntryPoints["web"]["address"], config.EntryPoints["metrics"]["address"] = e.address, fmt.Sprintf("%s:%d", host, metrics)
 	delete(config.Providers, "providersThrottleDuration")
 	for _, provider := range config.Providers {
 		if settings, ok := provider.(map[string]any); ok {
@@ -103,6 +108,19 @@ func unthrottle(text []byte) (entry, []byte, error) {
 		}
 	}
 	whole["entryPoints"], whole["providers"] = config.EntryPoints, config.Providers
-	text, err := yaml.Marshal(whole)
-	return entry{fmt.Sprintf("%s:%d", gatheringAddress, web), fmt.Sprintf("http://%s:%d/metrics", gatheringAddress, metrics)}, text, err
+	text, err = yaml.Marshal(whole)
+	return e, text, err
+}
+
+// beside is an address on loopback at which nobody listens on a port.
+func beside(port int) (string, error) {
+	var err error
+	for n := 2; n < 10; n++ {
+		host := fmt.Sprintf("127.0.0.%d", n)
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("%s:%d", host, port)); err == nil {
+			return host, l.Close()
+		}
+	}
+	return "", err
 }

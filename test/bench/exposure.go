@@ -17,6 +17,8 @@ const (
 	// healthyRuns is how many healthy ones are released, half of them with each router.
 	healthyRuns = 20
 	exposedLive = "1.0.0"
+	crashLoop   = "crashloop"
+	healthyCase = "healthy"
 )
 
 // exposed is a candidate beside a live version that fails 0.5 % of its requests and is slow as often.
@@ -40,9 +42,9 @@ func exposedCandidates() []exposed {
 		{name: "bad_5pct", version: "4.0.0", env: "FAIL_SHARE: '0.05'"},
 		{name: "bad_2pct", version: "5.0.0", env: "FAIL_SHARE: '0.02'", hold: 5 * time.Minute},
 		{name: "slow_5pct", version: "6.0.0", env: "SLOW_SHARE: '0.05', FAIL_SHARE: '0.005'", asks: "slower: {than: 300ms}"},
-		{name: "crashloop", version: "7.0.0", env: "CRASH: '1'"},
-		{name: "healthy", version: "8.0.0", env: asLive, hold: 20 * time.Second},
-		{name: "healthy", version: "8.1.0", env: asLive, hold: 20 * time.Second},
+		{name: crashLoop, version: "7.0.0", env: "CRASH: '1'"},
+		{name: healthyCase, version: "8.0.0", env: asLive, hold: 20 * time.Second},
+		{name: healthyCase, version: "8.1.0", env: asLive, hold: 20 * time.Second},
 	}
 }
 
@@ -55,7 +57,7 @@ func exposure(ctx context.Context, b *bed) error {
 	}
 	defer stop()
 	var all outcome
-	for _, router := range []string{"gateway", "nginx"} {
+	for _, router := range b.routers {
 		x := &exposition{bed: b, router: router, gathering: gathering, project: project{name: "exposure-" + router, router: router, env: asLive}}
 		err := x.run(ctx)
 		b.remove(x.project)
@@ -72,8 +74,8 @@ func exposure(ctx context.Context, b *bed) error {
 // outcome is what was measured.
 type outcome struct {
 	// times in seconds by case.
-	times            map[string][]float64
-	healthy, aborted int
+	times             map[string][]float64
+	released, aborted int
 	// reached counts requests that crashing candidates answered, lost those that neither version answered.
 	reached, lost int
 }
@@ -91,7 +93,7 @@ func (o *outcome) join(other outcome) {
 			o.add(name, t)
 		}
 	}
-	o.healthy, o.aborted = o.healthy+other.healthy, o.aborted+other.aborted
+	o.released, o.aborted = o.released+other.released, o.aborted+other.aborted
 	o.reached, o.lost = o.reached+other.reached, o.lost+other.lost
 }
 
@@ -99,15 +101,15 @@ func (o *outcome) print(suffix string) {
 	for _, name := range slices.Sorted(maps.Keys(o.times)) {
 		times := slices.Sorted(slices.Values(o.times[name]))
 		title, value := name+"_exposure_p95", times[int(math.Ceil(0.95*float64(len(times))))-1]
-		if name == "crashloop" {
+		if name == crashLoop {
 			title, value = "crashloop_abort", times[len(times)-1]
 			figure("crashloop_requests"+suffix, float64(o.reached), "requests")
 		}
 		fmt.Printf("%s%s: %d runs, median %.2f s, worst %.2f s\n", name, suffix, len(times), times[len(times)/2], times[len(times)-1])
 		figure(title+suffix+"_s", value, "s")
 	}
-	if o.healthy > 0 {
-		figure(fmt.Sprintf("healthy_aborted_of_%d%s", o.healthy, suffix), float64(o.aborted), "releases")
+	if o.released > 0 {
+		figure(fmt.Sprintf("healthy_aborted_of_%d%s", o.released, suffix), float64(o.aborted), "releases")
 	}
 	figure("exposure_lost"+suffix, float64(o.lost), "requests")
 }
@@ -135,7 +137,7 @@ func (x *exposition) run(ctx context.Context) error {
 		return err
 	}
 	for _, c := range candidates {
-		if c.name == "healthy" {
+		if c.name == healthyCase {
 			continue
 		}
 		for n := range cmp.Or(x.runs, exposureRuns) {
@@ -144,7 +146,7 @@ func (x *exposition) run(ctx context.Context) error {
 			}
 		}
 	}
-	if len(candidates) == 0 || candidates[len(candidates)-1].name != "healthy" {
+	if len(candidates) == 0 || candidates[len(candidates)-1].name != healthyCase {
 		return nil
 	}
 	for n := range cmp.Or(x.runs, healthyRuns/2) {
@@ -163,7 +165,7 @@ func (x *exposition) prepare(ctx context.Context, c exposed) error {
 		p.env = c.env
 	}
 	hold := max(c.hold, time.Minute)
-	if c.name == "healthy" {
+	if c.name == healthyCase {
 		hold = c.hold
 	}
 	// A change that is written within two seconds of another one would wait for the throttle.

@@ -21,6 +21,9 @@ import (
 	"github.com/sluice-dev/sluice/test/load"
 )
 
+// exitRolledBack is what a deployment ends with that was taken back.
+const exitRolledBack = 4
+
 // users remember what a candidate answered them.
 type users struct {
 	version []byte
@@ -55,7 +58,7 @@ func (u *users) good(status int, body []byte) bool {
 	return true
 }
 
-// release deploys a candidate under load, and returns what users saw, the exit code, and what the command printed.
+// under deploys a candidate under load, and returns what users saw, the exit code, and what the command printed.
 func (x *exposition) under(ctx context.Context, c exposed) (*users, int, string, error) {
 	u := &users{version: []byte(`"version":"` + c.version + `"`)}
 	stream := load.Start(ctx, load.Options{URL: x.url(x.project), Address: x.entryOf(c), Rate: 200, Good: u.good})
@@ -78,62 +81,68 @@ func (x *exposition) under(ctx context.Context, c exposed) (*users, int, string,
 // bad releases a candidate that must be taken back.
 func (x *exposition) bad(ctx context.Context, c exposed, n int) error {
 	crashed := func() time.Time { return time.Time{} }
-	if c.name == "crashloop" {
+	if c.name == crashLoop {
 		var err error
 		if crashed, err = x.firstCrash(ctx); err != nil {
 			return err
 		}
 	}
 	u, code, out, err := x.under(ctx, c)
+	first := crashed()
 	if err != nil {
 		return err
 	}
-	if code != 4 {
+	if code != exitRolledBack {
 		return fmt.Errorf("run %d ended with exit code %d\n%s", n, code, out)
 	}
 	r, err := x.newest(ctx)
 	if err != nil {
 		return err
 	}
-	var decided, shifted time.Time
-	for _, e := range r.History {
-		switch {
-		case e.Phase == v1alpha1.RollingBack && decided.IsZero():
-			decided = e.At
-		case e.Phase == v1alpha1.RollingBack && e.Action == "Shift" && shifted.IsZero():
-			shifted = e.At
-		}
-	}
-	if decided.IsZero() {
-		return fmt.Errorf("run %d was not rolled back: %s\n%s", n, r.Phase, out)
-	}
-	if c.name == "crashloop" {
-		first := crashed()
-		if first.IsZero() {
-			return fmt.Errorf("run %d: no crash was seen\n%s", n, out)
-		}
-		x.add(c.name, decided.Sub(first).Seconds())
+	back := wayBack(r)
+	switch {
+	case c.name == crashLoop && first.IsZero():
+		return fmt.Errorf("run %d: no crash was seen\n%s", n, out)
+	case c.name == crashLoop:
+		x.add(c.name, back.decided.Sub(first).Seconds())
 		x.reached += u.all
-		fmt.Printf("%s %s %d: given up %.2f s after the first crash, %d requests reached it: %s\n", c.name, x.router, n, decided.Sub(first).Seconds(), u.all, r.Cause)
-		return nil
-	}
-	if u.bad == 0 {
+		fmt.Printf("%s %s %d: given up %.2f s after the first crash, %d requests reached it: %s\n", c.name, x.router, n, back.decided.Sub(first).Seconds(), u.all, r.Cause)
+	case u.bad == 0:
 		return fmt.Errorf("run %d: users saw nothing of it\n%s", n, out)
+	default:
+		x.add(c.name, u.last.Sub(u.first).Seconds())
+		fmt.Printf("%s %s %d: %.2f s, %d bad of %d answers; %s: %s\n", c.name, x.router, n, u.last.Sub(u.first).Seconds(), u.bad, u.all, back.since(u.first), r.Cause)
 	}
-	x.add(c.name, u.last.Sub(u.first).Seconds())
-	after := func(t time.Time) string {
-		if t.IsZero() {
-			return "-"
-		}
-		return fmt.Sprintf("%+.2f", t.Sub(u.first).Seconds())
-	}
-	var j v1alpha1.Judgement
-	if r.Judgement != nil {
-		j = *r.Judgement
-	}
-	fmt.Printf("%s %s %d: %.2f s, %d bad of %d answers; after the first one: read %s, judged %s, recorded %s, shift %s, last %s: %s\n", c.name, x.router, n,
-		u.last.Sub(u.first).Seconds(), u.bad, u.all, after(j.Until), after(j.At), after(decided), after(shifted), after(u.last), r.Cause)
 	return nil
+}
+
+// back is when what took a candidate back happened: the read of the counters that showed it, the judgement, the record of the decision, the
+// change of the routes.
+type back struct{ read, judged, decided, shifted time.Time }
+
+func wayBack(r v1alpha1.Rollout) back {
+	var b back
+	if r.Judgement != nil {
+		b.read, b.judged = r.Judgement.Until, r.Judgement.At
+	}
+	for _, e := range r.History {
+		if e.Phase != v1alpha1.RollingBack {
+			continue
+		}
+		if b.decided.IsZero() {
+			b.decided = e.At
+		}
+		if e.Action == "Shift" && b.shifted.IsZero() {
+			b.shifted = e.At
+		}
+	}
+	return b
+}
+
+// since says it in seconds after a moment.
+func (b back) since(begin time.Time) string {
+	after := func(t time.Time) float64 { return t.Sub(begin).Seconds() }
+	return fmt.Sprintf("read %+.2f, judged %+.2f, recorded %+.2f, shift %+.2f s after the first", after(b.read), after(b.judged), after(b.decided), after(b.shifted))
 }
 
 // good releases a candidate that fails no more than live does.
@@ -142,10 +151,10 @@ func (x *exposition) good(ctx context.Context, c exposed) error {
 	if err != nil {
 		return err
 	}
-	x.healthy++
+	x.released++
 	switch code {
 	case 0:
-	case 4:
+	case exitRolledBack:
 		x.aborted++
 		r, err := x.newest(ctx)
 		if err != nil {
@@ -155,7 +164,7 @@ func (x *exposition) good(ctx context.Context, c exposed) error {
 	default:
 		return fmt.Errorf("a healthy release ended with exit code %d\n%s", code, out)
 	}
-	fmt.Printf("%s %s %d: exit code %d, %d bad of %d answers\n", c.name, x.router, x.healthy, code, u.bad, u.all)
+	fmt.Printf("%s %s %d: exit code %d, %d bad of %d answers\n", c.name, x.router, x.released, code, u.bad, u.all)
 	return nil
 }
 
@@ -198,17 +207,11 @@ func (x *exposition) firstCrash(ctx context.Context) (func() time.Time, error) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
+			// What cannot be read now is read the next time.
 			list, err := pods.List(ctx, metav1.ListOptions{})
-			for i := range list.Items {
-				for _, s := range list.Items[i].Status.ContainerStatuses {
-					for _, t := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
-						if err != nil || t == nil || t.ExitCode == 0 || list.Items[i].CreationTimestamp.Time.Before(begin) {
-							continue
-						}
-						if at := t.FinishedAt.Time; seen.IsZero() || at.Before(seen) {
-							seen = at
-						}
-					}
+			if err == nil {
+				if at := crashOf(list, begin); !at.IsZero() && (seen.IsZero() || at.Before(seen)) {
+					seen = at
 				}
 			}
 			select {
@@ -218,4 +221,22 @@ func (x *exposition) firstCrash(ctx context.Context) (func() time.Time, error) {
 		}
 	}()
 	return func() time.Time { cancel(); <-done; return seen }, nil
+}
+
+// crashOf is the first crash among pods that are no older than begin.
+func crashOf(list *corev1.PodList, begin time.Time) time.Time {
+	var first time.Time
+	for _, pod := range list.Items {
+		if pod.CreationTimestamp.Time.Before(begin) {
+			continue
+		}
+		for _, s := range pod.Status.ContainerStatuses {
+			for _, t := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+				if t != nil && t.ExitCode != 0 && (first.IsZero() || t.FinishedAt.Time.Before(first)) {
+					first = t.FinishedAt.Time
+				}
+			}
+		}
+	}
+	return first
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
@@ -22,41 +24,19 @@ const (
 
 // guards watches 2 000 rollouts in one process, a look each second: 200 requests/s of each, 20 % of them to the candidate, 0.5 % failures.
 func guards(ctx context.Context, _ *bed) error {
-	random := rand.New(rand.NewPCG(5, 1))
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	clock := func() time.Time { return now }
-	c := &counters{of: map[string]*metrictest.Memory{}}
+	c := newCounters()
 	scenes := make([]guard.Scene, guarded)
 	for i := range scenes {
-		name := fmt.Sprintf("service-%04d", i)
-		c.of[name] = metrictest.NewMemory(clock, v1alpha1.SlotBlue, v1alpha1.SlotGreen)
-		scenes[i] = guard.Scene{
-			Subject: metric.Subject{Service: name, Environment: "bench", Namespace: name, Live: v1alpha1.SlotBlue, Candidate: v1alpha1.SlotGreen},
-			Number:  1, Step: 1, Weight: 20, Since: now,
-		}
+		scenes[i] = c.scene(fmt.Sprintf("service-%04d", i))
 	}
-	serve := func() {
-		now = now.Add(time.Second)
-		for _, s := range scenes {
-			for slot, n := range map[v1alpha1.Slot]uint64{s.Subject.Live: 160, s.Subject.Candidate: 40} {
-				failed := uint64(0)
-				for range n {
-					if random.Float64() < 0.005 {
-						failed++
-					}
-				}
-				c.of[s.Subject.Service].Serve(slot, n, failed, 0)
-			}
-		}
-	}
-	serve()
+	c.serve()
 	before := heap()
-	g := guard.New(guard.Options{Sources: c, Now: clock})
+	g := guard.New(guard.Options{Sources: c, Now: c.clock})
 	var spent time.Duration
 	var last v1alpha1.Judgement
 	aborted := 0
 	for range guardedSeconds {
-		serve()
+		c.serve()
 		begin := processorTime()
 		aborted = 0
 		for _, s := range scenes {
@@ -84,8 +64,46 @@ func guards(ctx context.Context, _ *bed) error {
 	return nil
 }
 
-// counters are the sources of all rollouts, by service.
-type counters struct{ of map[string]*metrictest.Memory }
+// counters are the sources of all rollouts, by service, and their clock.
+type counters struct {
+	of     map[string]*metrictest.Memory
+	now    time.Time
+	random *rand.Rand
+}
+
+func newCounters() *counters {
+	return &counters{map[string]*metrictest.Memory{}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), rand.New(rand.NewPCG(5, 1))}
+}
+
+func (c *counters) clock() time.Time { return c.now }
+
+// scene is a rollout at a step with 20 % of the traffic.
+func (c *counters) scene(service string) guard.Scene {
+	c.of[service] = metrictest.NewMemory(c.clock, v1alpha1.SlotBlue, v1alpha1.SlotGreen)
+	return guard.Scene{
+		Subject: metric.Subject{Service: service, Environment: "bench", Namespace: service, Live: v1alpha1.SlotBlue, Candidate: v1alpha1.SlotGreen},
+		Number:  1, Step: 1, Weight: 20, Since: c.now,
+	}
+}
+
+// serve lets a second pass.
+func (c *counters) serve() {
+	c.now = c.now.Add(time.Second)
+	for _, service := range slices.Sorted(maps.Keys(c.of)) {
+		for _, of := range []struct {
+			slot     v1alpha1.Slot
+			requests uint64
+		}{{v1alpha1.SlotBlue, 160}, {v1alpha1.SlotGreen, 40}} {
+			failed := uint64(0)
+			for range of.requests {
+				if c.random.Float64() < 0.005 {
+					failed++
+				}
+			}
+			c.of[service].Serve(of.slot, of.requests, failed, 0)
+		}
+	}
+}
 
 var _ guard.Sources = (*counters)(nil)
 

@@ -45,8 +45,9 @@ func main() {
 	releases := flag.Int("releases", 10_000, "healthy releases that analysis simulates for each row")
 	runs := flag.Int("runs", 0, "bad releases for each figure: simulated by analysis (default 1000), deployed by exposure (default 10, and 20 healthy ones)")
 	cases := flag.String("cases", "", "cases of exposure to run, separated by commas (default all)")
+	routers := flag.String("routers", "gateway,nginx", "routers of exposure, separated by commas")
 	flag.Parse()
-	if err := run(ctx, flag.Args(), extent{max(*releases, 1), max(*runs, 0), strings.FieldsFunc(*cases, func(r rune) bool { return r == ',' })}); err != nil {
+	if err := run(ctx, flag.Args(), extent{max(*releases, 1), max(*runs, 0), list(*cases), list(*routers)}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -76,6 +77,11 @@ func run(ctx context.Context, names []string, much extent) error {
 		}
 	}
 	return nil
+}
+
+// list splits at commas; nothing is an empty list.
+func list(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
 func figure(name string, value float64, unit string) {

@@ -2,7 +2,7 @@
 //
 // What it reads: for each slot the user's own instant queries for raw counters, such as
 //
-//	traefik_service_requests_total{service=~"{{.Namespace}}-shop-{{.Release}}-.*"}
+//	http_requests_total{namespace="{{.Namespace}}",pod=~"{{.Release}}-.*"}
 //
 // with one series for each process that counts; or one number, by any expression (Query). The server's address and its queries are the
 // only things sent, and the server's clock alone says when they are evaluated.
