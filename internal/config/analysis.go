@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/guard"
 	"github.com/sluice-dev/sluice/internal/metric"
 )
 
@@ -308,7 +309,7 @@ func analysisDefaults(e v1alpha1.Environment) {
 	if a.Errors == nil && asksErrors(*a) {
 		a.Errors = &v1alpha1.ErrorsQuestion{}
 	}
-	orShare(&a.FalseAbort, usualChance)
+	orShare(&a.FalseAbort, guard.FalseAbort)
 	orShare(&a.Effect, 0.01)
 	orText(&a.OnNoData, v1alpha1.OutcomeWait)
 	orText(&a.OnSourceDown, v1alpha1.OutcomeWait)

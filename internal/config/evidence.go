@@ -6,20 +6,15 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
+	"github.com/sluice-dev/sluice/internal/guard"
 )
 
-// How internal/guard divides the chance of a false abort, and how many requests it takes to know a version at all.
-const (
-	probesPart   = 0.1
-	fewest       = 20
-	usualChance  = 0.001
-	usualTimeout = 5 * time.Minute
-)
+const usualTimeout = 5 * time.Minute
 
 // chance finds that a chance of a false abort which is good by itself is too small once it is divided.
 func (c analysisCheck) chance() {
 	path := child(c.at, "falseAbort")
-	whole := c.a.FalseAbort.Or(usualChance)
+	whole := c.a.FalseAbort.Or(guard.FalseAbort)
 	if c.positions.has(path) && (c.a.FalseAbort < leastShare || c.a.FalseAbort > mostFalseAbort) {
 		return // that is said already
 	}
@@ -45,7 +40,7 @@ func (c analysisCheck) chance() {
 func (c analysisCheck) leastPart(whole float64) float64 {
 	least := whole
 	if probed(c.e) {
-		least = whole * probesPart
+		least = whole * guard.ProbesPart
 		whole -= least
 	}
 	share := whole / float64(c.questionsAsked())
@@ -97,11 +92,11 @@ func (c analysisCheck) rate(path string, rate float64) {
 	}
 	hold, known := c.longestHold()
 	within := hold + c.e.Timeout.Or(usualTimeout)
-	if !known || c.unread(child(c.environment, "timeout")) || within <= 0 || fewest/rate <= within.Seconds() {
+	if !known || c.unread(child(c.environment, "timeout")) || within <= 0 || guard.Enough/rate <= within.Seconds() {
 		return
 	}
-	c.report(path, "raise it to "+roundUp(fewest/within.Seconds())+" or more, or give the step a longer hold",
-		"is too low: the %d requests that a version is known by take longer than the longest hold and the environment's timeout together, %s", fewest, within)
+	c.report(path, "raise it to "+roundUp(guard.Enough/within.Seconds())+" or more, or give the step a longer hold",
+		"is too low: the %d requests that a version is known by take longer than the longest hold and the environment's timeout together, %s", guard.Enough, within)
 }
 
 // longestHold of the strategy's steps; false where it cannot be known.

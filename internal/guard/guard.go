@@ -149,7 +149,7 @@ func (w *watch) all() []*inquiry {
 // step before it has got there.
 func (w *watch) thinly(now time.Time) bool {
 	s := w.seen
-	if w.probe == nil || s.Weight == 0 || !w.entered() || w.requests.total()-w.step.Requests >= enough {
+	if w.probe == nil || s.Weight == 0 || !w.entered() || w.requests.total()-w.step.Requests >= Enough {
 		return false
 	}
 	return w.requests.reaches(s.Since.Add(thin), now) || w.probe.total() > w.step.Probes
@@ -217,16 +217,16 @@ func (w *watch) enter(now time.Time) {
 	}
 }
 
-// probesPart is the part of the chance of a false abort that is kept for probes, which are few and stand in for users now and then only.
-const probesPart = 0.1
+// ProbesPart is the part of the chance of a false abort that is kept for probes, which are few and stand in for users now and then only.
+const ProbesPart = 0.1
 
 // ask makes what the analysis of an environment asks.
 func (w *watch) ask(spec v1alpha1.Analysis) error {
 	asked := questionsOf(spec)
-	chance := spec.FalseAbort.Or(defaultFalseAbort)
+	chance := spec.FalseAbort.Or(FalseAbort)
 	var err error
 	if spec.Probe != nil && (spec.Source == nil || spec.Source.Probe == nil) {
-		part := chance * probesPart
+		part := chance * ProbesPart
 		chance -= part
 		if w.probe, err = newInquiry("probe", spec, asked, part, probes(*spec.Probe)); err != nil {
 			return err

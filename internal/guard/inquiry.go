@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	defaultFalseAbort = 0.001
-	// enough is how many requests of the candidate a step takes to know it at all.
-	enough = 20
+	// FalseAbort is the chance of a false abort where nothing else is said.
+	FalseAbort = 0.001
+	// Enough is how many requests of the candidate a step takes to know it at all.
+	Enough = 20
 	// usersAmongProbes is how many requests a candidate must have for each probe that was sent, for its counts at an ingress to be those of
 	// users. Fewer are left out: live has users besides, and what is wrong with the path of the probes would look like the candidate's fault.
 	usersAmongProbes = 4
@@ -114,7 +115,7 @@ type answer struct {
 }
 
 func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, falseAbort float64, k kind) (*inquiry, error) {
-	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: falseAbort, Effect: spec.Effect.Or(0.01), Enough: enough})
+	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: falseAbort, Effect: spec.Effect.Or(0.01), Enough: Enough})
 	if err != nil {
 		return nil, err
 	}

@@ -155,7 +155,7 @@ func (w *watch) enough() bool {
 	if !w.entered() {
 		return false
 	}
-	known := w.counted() >= enough
+	known := w.counted() >= Enough
 	for _, i := range w.metrics {
 		known = known && i.err == nil && i.total() > 0
 	}
@@ -181,10 +181,10 @@ func (w *watch) counted() uint64 {
 
 // lacks says how many requests a step still takes.
 func (w *watch) lacks() string {
-	if w.seen.Weight == 0 || !w.entered() || w.counted() >= enough {
+	if w.seen.Weight == 0 || !w.entered() || w.counted() >= Enough {
 		return ""
 	}
-	return fmt.Sprintf(" (%d of the %d requests that this step takes at least)", w.counted(), enough)
+	return fmt.Sprintf(" (%d of the %d requests that this step takes at least)", w.counted(), Enough)
 }
 
 // state is what a watch goes on from.
