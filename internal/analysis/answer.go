@@ -43,9 +43,7 @@ func (s *state) findings(i int) []finding {
 		all = append(all, finding{test: AgainstLive, worse: q.Comparison.evidence(), needed: 1 / (partLive * one), fine: q.Comparison.Same.total()})
 	}
 	if s.Alone && q.History.Requests >= someHistory {
-		f := q.Baseline.finding(AgainstBaseline, q.baseline(s.Settings.Effect), 1/(partBaseline*one))
-		f.shared = false // the live slot has set it
-		all = append(all, f)
+		all = append(all, q.Baseline.finding(AgainstBaseline, q.baseline(s.Settings.Effect), 1/(partBaseline*one)))
 	}
 	if asked.Max > 0 {
 		all = append(all, q.Limit.finding(AgainstLimit, asked.Max, 1/(partLimit*one)))

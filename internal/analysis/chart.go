@@ -48,6 +48,14 @@ func (b bucket) plus(o bucket) bucket {
 	return bucket{b.Candidate + o.Candidate, b.CandidateBad + o.CandidateBad, b.Live + o.Live, b.LiveBad + o.LiveBad}
 }
 
+// Follow takes in what was counted between two reports of a question.
+func (c *Course) Follow(at time.Time, was, is Answer) {
+	more := func(was, is Rate) metric.Counters {
+		return metric.Counters{Requests: is.Requests - was.Requests, Failed: is.Bad - was.Bad}
+	}
+	c.Add(at, more(was.Candidate, is.Candidate), more(was.Live, is.Live))
+}
+
 // Add takes in what was new at a moment. What is said to be from before the first is counted with the first.
 func (c *Course) Add(at time.Time, candidate, live metric.Counters) {
 	s := &c.c

@@ -11,7 +11,6 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/internal/fault"
-	"github.com/sluice-dev/sluice/internal/metric"
 )
 
 // analysisDocument is the result of `sluice analyze`.
@@ -200,19 +199,13 @@ func (d *analysisDocument) look(a *analysis.Analysis, r analysis.Read) {
 	a.Look(r)
 	report := a.Report()
 	for i := range d.courses {
-		was, is := before.Answers[i], report.Answers[i]
-		d.courses[i].Add(report.At, grown(was.Candidate, is.Candidate), grown(was.Live, is.Live))
+		d.courses[i].Follow(report.At, before.Answers[i], report.Answers[i])
 	}
 	last := len(d.Changes) - 1
 	if last >= 0 && (d.Changes[last].Verdict == report.Verdict && d.Changes[last].Decision == report.Decision || last >= mostChanges && report.Decision != analysis.Abort) {
 		return
 	}
 	d.Changes = append(d.Changes, decisionDocument{report.At, report.Decision, report.Verdict, report.Sentence})
-}
-
-// grown is by how much the counts of a rate have; which requests are bad does not matter here.
-func grown(from, to analysis.Rate) metric.Counters {
-	return metric.Counters{Requests: to.Requests - from.Requests, Failed: to.Bad - from.Bad}
 }
 
 func (d analysisDocument) text(w io.Writer) {

@@ -211,18 +211,13 @@ func (i *inquiry) look(a answer, s Scene, sent uint64) {
 	}
 	i.weigh(i.read(a.reading, s))
 	for q, after := range i.report.Answers {
-		i.courses[q].Add(a.reading.At, more(before.Answers[q].Candidate, after.Candidate), more(before.Answers[q].Live, after.Live))
+		i.courses[q].Follow(a.reading.At, before.Answers[q], after)
 	}
 }
 
 func (i *inquiry) weigh(r analysis.Read) {
 	i.analysis.Look(r)
 	i.report = i.analysis.Report()
-}
-
-// more is what was counted between two reports.
-func more(before, after analysis.Rate) metric.Counters {
-	return metric.Counters{Requests: after.Requests - before.Requests, Failed: after.Bad - before.Bad}
 }
 
 // read puts a reading into the words of the analysis.
