@@ -9,7 +9,6 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/analysis"
-	"github.com/sluice-dev/sluice/internal/fault"
 	"github.com/sluice-dev/sluice/internal/metric"
 )
 
@@ -95,23 +94,14 @@ type inquiry struct {
 	analysis *analysis.Analysis
 	// report is the analysis's since its last look: making one takes more time than the look.
 	report analysis.Report
-	// subject is the one that feed counts; answers brings what was asked of it last.
+	asking[metric.Reading]
+	// subject is the one that feed counts.
 	subject metric.Subject
 	feed    Feed
-	answers chan answer
-	due     time.Time
-	// reading is the last good one, err why there is no newer one.
+	// reading is the last good one.
 	reading metric.Reading
-	err     error
-	// answered says that there was a reading at any time.
-	answered bool
 	// courses are those of the questions.
 	courses []analysis.Course
-}
-
-type answer struct {
-	reading metric.Reading
-	err     error
 }
 
 func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, falseAbort float64, k kind) (*inquiry, error) {
@@ -132,27 +122,15 @@ func (i *inquiry) total() uint64 { return i.report.Answers[0].Candidate.Requests
 
 // ask begins to read where that is due. What it returns is closed once there is an answer, or nothing to wait for.
 func (i *inquiry) ask(ctx context.Context, sources Sources, s Scene, now time.Time) <-chan struct{} {
-	done := make(chan struct{})
-	if i.answers != nil || now.Before(i.due) || !i.kind.ready(s) {
-		close(done)
-		return done
+	if !i.idle(now) || !i.kind.ready(s) {
+		return nothing()
 	}
 	if err := i.connect(sources, s); err != nil {
 		i.err = err
-		close(done)
-		return done
+		return nothing()
 	}
 	// A little early is in time: whoever looks every second must not find the source due every second look only.
-	i.due = now.Add(i.feed.Every * 3 / 4)
-	answers, source := make(chan answer, 1), i.feed.Source
-	i.answers = answers
-	go func() {
-		defer close(done)
-		// The source bounds its time itself; a look that has no patience any more takes the answer next time.
-		r, err := source.Read(context.WithoutCancel(ctx))
-		answers <- answer{r, err}
-	}()
-	return done
+	return i.begin(ctx, now.Add(i.feed.Every*3/4), i.feed.Source.Read)
 }
 
 // connect makes the source anew where the subject is another one: a slot has come, or its routes have.
@@ -180,38 +158,30 @@ func (i *inquiry) seen() uint64 {
 
 // take judges what has been answered since the last look; sent is how many probes were sent meanwhile.
 func (i *inquiry) take(s Scene, sent uint64) {
-	if i.answers == nil {
-		return
-	}
-	select {
-	case a := <-i.answers:
-		i.answers = nil
-		i.look(a, s, sent)
+	reading, came := i.next()
+	switch {
+	case !came:
+	case errors.Is(i.err, metric.ErrNoData):
+		// Nobody has been counted yet: that is no outage, and no evidence.
+		i.weigh(analysis.Read{})
+	case i.err != nil:
+		i.weigh(analysis.Read{Down: true})
 	default:
+		i.look(reading, s, sent)
 	}
 }
 
-func (i *inquiry) look(a answer, s Scene, sent uint64) {
-	i.err = a.err
-	switch {
-	case errors.Is(a.err, metric.ErrNoData):
-		// Nobody has been counted yet: that is no outage, and no evidence.
-		i.weigh(analysis.Read{})
-		return
-	case a.err != nil:
-		i.weigh(analysis.Read{Down: true})
-		return
-	}
+func (i *inquiry) look(reading metric.Reading, s Scene, sent uint64) {
 	before := i.report
-	had, has := i.reading.Slots[i.subject.Candidate].Requests, a.reading.Slots[i.subject.Candidate].Requests
-	i.reading, i.answered = a.reading, true
+	had, has := i.reading.Slots[i.subject.Candidate].Requests, reading.Slots[i.subject.Candidate].Requests
+	i.reading = reading
 	if has < had+usersAmongProbes*sent {
 		i.analysis.Skip() // most of them were probes
 		return
 	}
-	i.weigh(i.read(a.reading, s))
+	i.weigh(i.read(reading, s))
 	for q, after := range i.report.Answers {
-		i.courses[q].Follow(a.reading.At, before.Answers[q], after)
+		i.courses[q].Follow(reading.At, before.Answers[q], after)
 	}
 }
 
@@ -235,9 +205,6 @@ func (i *inquiry) read(r metric.Reading, s Scene) analysis.Read {
 	return read
 }
 
-// unusable says that asking again will not help. What was answered before can be again: then something is wrong for a while.
-func (i *inquiry) unusable() bool { return i.err != nil && fault.Is(i.err, fault.Usage) && !i.answered }
-
 // reaches says that what is counted includes a moment. A source without any data knows of it once its lag is over.
 func (i *inquiry) reaches(at, now time.Time) bool {
 	if errors.Is(i.err, metric.ErrNoData) {
@@ -252,11 +219,6 @@ func (i *inquiry) beginStep() {
 	i.report = i.analysis.Report()
 }
 
-// down says that the source could not be read.
-func (i *inquiry) down() bool {
-	return i.err != nil && !errors.Is(i.err, metric.ErrNoData) && !i.unusable()
-}
-
 // kept is what an inquiry goes on from.
 type kept struct {
 	Analysis *analysis.Analysis `json:"analysis"`
@@ -267,17 +229,13 @@ func (i *inquiry) keep() kept { return kept{i.analysis, i.courses} }
 
 // restore goes on from what another run kept. What cannot be read is begun anew, which costs time and nothing else.
 func (i *inquiry) restore(k kept) {
-	asked := len(i.courses)
-	if k.Analysis == nil {
-		return
-	}
-	if !k.Analysis.Asks(i.analysis) {
+	if k.Analysis == nil || !k.Analysis.Asks(i.analysis) {
 		return
 	}
 	i.answered = !k.Analysis.Report().At.IsZero()
 	k.Analysis.GoOn()
 	i.analysis, i.report = k.Analysis, k.Analysis.Report()
-	if len(k.Courses) == asked {
+	if len(k.Courses) == len(i.courses) {
 		i.courses = k.Courses
 	}
 }

@@ -131,7 +131,7 @@ func (n *number) finding() finding {
 // until is the moment up to which everything is known; zero where something is not.
 func (w *watch) until() time.Time {
 	var until time.Time
-	for k, i := range w.all() {
+	for _, i := range w.all() {
 		at := i.reading.At
 		if i == w.requests && w.probing {
 			continue // probes are what is known then
@@ -139,7 +139,7 @@ func (w *watch) until() time.Time {
 		if at.IsZero() {
 			return time.Time{}
 		}
-		if k == 0 || until.IsZero() || at.Before(until) {
+		if until.IsZero() || at.Before(until) {
 			until = at
 		}
 	}
