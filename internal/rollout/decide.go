@@ -151,7 +151,7 @@ func (v *view) hold() time.Duration { return v.r.Plan.Steps[v.r.Step].Hold.D() }
 
 // holding says that a step's time is not over. Evidence of no harm may end it early, where that is allowed.
 func (v *view) holding() bool {
-	if v.now.Sub(v.r.StepSince) >= v.hold() {
+	if v.holdOver() {
 		return false
 	}
 	j := v.o.Judgement

@@ -82,7 +82,13 @@ func (m *Machine) judge(ctx context.Context, r v1alpha1.Rollout, o Observation) 
 // lookouts are those of the rollouts that are driven.
 type lookouts struct {
 	mu  sync.Mutex
-	all map[store.Key]map[int]*lookout
+	all map[driven]*lookout
+}
+
+// driven tells rollouts apart.
+type driven struct {
+	store.Key
+	number int
 }
 
 // lookout goes on looking while a tick waits for a gate or an act, and wakes the driver once the candidate is bad.
@@ -95,9 +101,9 @@ type lookout struct {
 
 	mu    sync.Mutex
 	scene *guard.Scene
-	// bad is closed when the guard has said so.
+	// bad is closed by tell, once, when the guard has said so: it ends what a tick waits for.
 	bad  chan struct{}
-	told bool
+	tell func()
 }
 
 // begin looks out until ctx ends. changes are passed on to wake.
@@ -106,15 +112,16 @@ func (l *lookouts) begin(ctx context.Context, key store.Key, number int, g Guard
 	if changes != nil || g != nil {
 		one.wake = make(chan struct{}, 1)
 	}
+	one.tell = sync.OnceFunc(func() {
+		close(one.bad)
+		one.poke()
+	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all == nil {
-		l.all = map[store.Key]map[int]*lookout{}
+		l.all = map[driven]*lookout{}
 	}
-	if l.all[key] == nil {
-		l.all[key] = map[int]*lookout{}
-	}
-	l.all[key][number] = one
+	l.all[driven{key, number}] = one
 	if changes != nil {
 		go one.pass(ctx, changes)
 	}
@@ -127,13 +134,13 @@ func (l *lookouts) begin(ctx context.Context, key store.Key, number int, g Guard
 func (l *lookouts) end(key store.Key, number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.all[key], number)
+	delete(l.all, driven{key, number})
 }
 
 func (l *lookouts) of(key store.Key, number int) *lookout {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.all[key][number]
+	return l.all[driven{key, number}]
 }
 
 // show says what there is to be judged from now on; nil for nothing.
@@ -186,17 +193,6 @@ func (l *lookout) look(ctx context.Context) {
 		if j := l.guard.Look(ctx, *s); j.Decision == string(analysis.Abort) {
 			l.tell()
 		}
-	}
-}
-
-// tell ends what a tick waits for, once.
-func (l *lookout) tell() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.told {
-		l.told = true
-		close(l.bad)
-		l.poke()
 	}
 }
 
