@@ -105,7 +105,7 @@ type inquiry struct {
 }
 
 func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, falseAbort float64, k kind) (*inquiry, error) {
-	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: falseAbort, Effect: spec.Effect.Or(0.01), Enough: Enough})
+	a, err := analysis.New(analysis.Settings{Questions: asked, FalseAbort: falseAbort, Effect: float64(spec.Effect), Enough: Enough})
 	if err != nil {
 		return nil, err
 	}

@@ -142,3 +142,15 @@ func Down(ctx context.Context, op string, err error) *fault.Error {
 	}
 	return fault.New(fault.Unreachable, op, "%w: %w", ErrDown, err)
 }
+
+// maxSaid bounds in bytes what Short repeats.
+const maxSaid = 300
+
+// Short is what is repeated of a source's words: on one line, 300 bytes at most.
+func Short(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxSaid {
+		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
+	}
+	return text
+}

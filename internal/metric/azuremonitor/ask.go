@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -28,8 +27,6 @@ const (
 	// maxBytes bounds an answer, maxRows what of it is read: a slot's requests by code are few.
 	maxBytes = 8 << 20
 	maxRows  = 10_000
-	// maxSaid bounds what of the service's words is repeated.
-	maxSaid = 300
 )
 
 // table is what a query gave.
@@ -57,11 +54,7 @@ func (p *problem) String() string {
 			text = inner.Message
 		}
 	}
-	text = strings.Join(strings.Fields(p.Code+": "+text), " ")
-	if len(text) > maxSaid {
-		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
-	}
-	return text
+	return metric.Short(p.Code + ": " + text)
 }
 
 // ask runs a query.

@@ -24,8 +24,6 @@ import (
 const (
 	// maxBytes bounds one answer.
 	maxBytes = 16 << 20
-	// maxSaid bounds what of the server's words is repeated.
-	maxSaid = 300
 )
 
 // answer is what the server gave.
@@ -127,7 +125,7 @@ func (s *Server) failure(ctx, inner context.Context, expression string, err erro
 	case errors.As(err, &status):
 		return s.refused(ctx, status)
 	case errors.As(err, &told) && (told.Type == promv1.ErrBadData || told.Type == promv1.ErrExec):
-		return fault.New(fault.Usage, "", "it does not take the query: %s: %s", short(told.Msg), expression).
+		return fault.New(fault.Usage, "", "it does not take the query: %s: %s", metric.Short(told.Msg), expression).
 			WithHint("try the query in the server's own page")
 	case errors.As(err, &told):
 		return metric.Down(ctx, "", errors.New(said(told))).WithHint("look at %s", s.name)
@@ -136,7 +134,7 @@ func (s *Server) failure(ctx, inner context.Context, expression string, err erro
 	case strings.Contains(err.Error(), "unexpected value type"): // the library reads no texts
 		return fault.New(fault.Usage, "", "the query gave a string, and not numbers: %s", expression).WithHint("ask for a number")
 	}
-	return metric.Down(ctx, "", errors.New(short(err.Error()))).WithHint("check that %s is a Prometheus and can be reached from here", s.name)
+	return metric.Down(ctx, "", errors.New(metric.Short(err.Error()))).WithHint("check that %s is a Prometheus and can be reached from here", s.name)
 }
 
 func (s *Server) refused(ctx context.Context, status *statusError) error {
@@ -159,18 +157,9 @@ func (s *Server) refused(ctx context.Context, status *statusError) error {
 func said(e *promv1.Error) string {
 	var detail struct{ ErrorType, Error string }
 	if json.Unmarshal([]byte(e.Detail), &detail) == nil && detail.Error != "" {
-		return short(detail.ErrorType + ": " + detail.Error)
+		return metric.Short(detail.ErrorType + ": " + detail.Error)
 	}
-	return short(string(e.Type) + ": " + e.Msg)
-}
-
-// short is what is repeated of a server's words.
-func short(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxSaid {
-		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
-	}
-	return text
+	return metric.Short(string(e.Type) + ": " + e.Msg)
 }
 
 // statusError is an answer that is no API's.
