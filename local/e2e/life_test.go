@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -84,21 +85,19 @@ func (n *node) upRepairs(t *testing.T) {
 // survivesReboot does to the node what a reboot does: every process dies, and all that the kernel keeps in memory goes. It
 // is not a reboot: the kernel's boot id is changed in the node's record instead.
 func (n *node) survivesReboot(t *testing.T) {
-	var pids []int
-	for _, line := range n.processes(t) {
-		pid, err := strconv.Atoi(strings.Fields(line)[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		pids = append(pids, pid)
-	}
-	for _, pid := range pids {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-	}
+	// A process that dies takes others with it, and one that lives a moment longer starts new ones: kill what there is until
+	// there is nothing.
 	eventually(t, "the processes end", func() (bool, string) {
 		left := n.processes(t)
+		for _, line := range left {
+			pid, err := strconv.Atoi(strings.Fields(line)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				t.Fatal(err)
+			}
+		}
 		return len(left) == 0, strings.Join(left, "\n")
 	})
 	for _, command := range []string{
