@@ -50,7 +50,7 @@ type state struct {
 }
 
 // version of the state. Another one is refused: evidence must not be misread.
-const version = 1
+const version = 2
 
 // question is the state of the tests of one question.
 type question struct {
@@ -195,12 +195,12 @@ func pair(bad Counted, candidate, live metric.Counters) block {
 // look plays the round of all tests. What is bet depends on earlier reads only.
 func (q *question) look(b block, most, effect, needed float64, alone bool) {
 	if most > 0 {
-		q.Limit.look(b, most, effect, needed)
+		q.Limit.look(b, q.terms(b, most, effect, needed, alone), true)
 	}
 	if alone {
 		q.Comparison.Open = block{}
 		if q.History.Requests >= someHistory {
-			q.Baseline.look(b, q.baseline(effect), effect, needed)
+			q.Baseline.look(b, q.terms(b, q.baseline(effect), effect, needed, alone), true)
 		}
 		return
 	}

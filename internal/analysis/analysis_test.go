@@ -97,7 +97,7 @@ func TestWords(t *testing.T) {
 			return f.run(240, n(40, 0), n(160, 0))
 		}, analysis.More, "", true, "nothing says that it is worse"},
 		{"first installation, everything fails", 0.01, func(f *feed) analysis.Report { return f.run(6, n(10, 10), nil) },
-			analysis.Abort, analysis.Bad, true, "100 % of 30 requests failed, 1 % may: worse"},
+			analysis.Abort, analysis.Bad, false, "100 % of 10 requests failed, 1 % may: worse"},
 		{"first installation, nothing fails", 0.01, func(f *feed) analysis.Report { return f.run(1200, n(10, 0), nil) },
 			analysis.Advance, analysis.Good, true, "no worse"},
 		{"first installation without a limit", 0, func(f *feed) analysis.Report { return f.run(600, n(10, 10), nil) },
@@ -157,6 +157,32 @@ func TestBaselineOnceTheCandidateIsAlone(t *testing.T) {
 		r := f.a.Report()
 		if r.Answers[0].Test != analysis.AgainstBaseline || (c.verdict != "" && r.Verdict != c.verdict) || (r.Decision == analysis.Abort) != (c.verdict == analysis.Bad) {
 			t.Errorf("%s: %s %q against %s: %s", c.name, r.Decision, r.Verdict, r.Answers[0].Test, r.Sentence)
+		}
+	}
+}
+
+// Once the candidate is alone live excuses it no more, unless it has broken the limit for more than chance explains.
+func TestAnExcuseThatWasChanceEndsWithTheSwitch(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		seconds      int
+		failed       uint64
+		verdict      analysis.Verdict
+		candidateToo uint64
+	}{
+		{"one failure of live in the last second", 1, 1, analysis.Bad, 2},
+		{"live failed for ten seconds", 10, 10, analysis.Infrastructure, 2},
+	} {
+		f := &feed{a: begin(t, 0.01)}
+		f.run(60, n(0, 0), n(40, 0))
+		f.run(c.seconds, n(0, 0), n(40, c.failed))
+		for range 120 {
+			r := f.read(n(40, c.candidateToo), nil)
+			r.Alone = true
+			f.a.Look(r)
+		}
+		if r := f.a.Report(); r.Verdict != c.verdict {
+			t.Errorf("%s: %s %q: %s", c.name, r.Decision, r.Verdict, r.Sentence)
 		}
 	}
 }

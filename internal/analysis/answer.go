@@ -52,7 +52,7 @@ func (s *state) findings(i int) []finding {
 }
 
 func (l *limit) finding(t Test, most, needed float64) finding {
-	return finding{test: t, worse: l.Over.total(), needed: needed, fine: l.Under.total(), max: most, shared: l.Live.total() > 1}
+	return finding{test: t, worse: l.evidence(), needed: needed, fine: l.Under.total(), max: most, shared: l.Live.total() > 1}
 }
 
 // conclude says what the tests of a question have found, and which of them decided, or is nearest to an abort.

@@ -8,6 +8,12 @@ const (
 	memory = 50_000
 	// usual is the correlation within a second that is reckoned with before the live slot has shown a smaller or a larger one.
 	usual = 0.05
+	// ladder is how many correlations are put to the test on live, from the usual one down, each half of the one before.
+	ladder = 6
+	// provenAt is the evidence at which it is proven that live's is smaller than one of them, mostProven what is kept of it, so that bursts
+	// which begin later are soon believed.
+	provenAt   = 20
+	mostProven = 1e6
 	// leastBurst is the smallest one that the arithmetic is good for; it is none.
 	leastBurst = 1e-6
 )
@@ -21,11 +27,18 @@ type history struct {
 	Excess float64 `json:"excess"`
 	Scale  float64 `json:"scale"`
 	Noise  float64 `json:"noise"`
+	// Even is the logarithm of the evidence that failures come more evenly than with each correlation of the ladder.
+	Even [ladder]float64 `json:"even"`
 }
 
 // add takes in one read of the live slot. Only bets made after it may use it.
 func (h *history) add(n, bad float64) {
 	p := h.rate()
+	for i := range h.Even {
+		strength := math.Ldexp(1/usual, i) - 1
+		won := likelihood(n, bad, p) - drawn(n, bad, strength*p, strength*(1-p))
+		h.Even[i] = max(min(h.Even[i]+won, math.Log(mostProven)), -mostSquares)
+	}
 	mean := n * p
 	h.Excess += (bad-mean)*(bad-mean) - mean*(1-p)
 	h.Scale += n * (n - 1) * p * (1 - p)
@@ -35,6 +48,9 @@ func (h *history) add(n, bad float64) {
 	if h.Requests > memory {
 		for _, v := range []*float64{&h.Requests, &h.Bad, &h.Excess, &h.Scale, &h.Noise} {
 			*v /= 2
+		}
+		for i := range h.Even {
+			h.Even[i] /= 2
 		}
 	}
 }
@@ -74,4 +90,17 @@ func (h *history) reckon() float64 {
 	}
 	most := max((h.Excess+2*math.Sqrt(h.Noise))/h.Scale, leastBurst)
 	return max(h.burst(), min(usual, most))
+}
+
+// proven is the correlation within a read that has to be reckoned with where nothing else stands against bursts: the usual one, until it is
+// proven that it is smaller. That no bursts were seen proves nothing where few requests fail: they may be rare and large.
+func (h *history) proven() float64 {
+	together := usual
+	for _, evidence := range h.Even {
+		if evidence < math.Log(provenAt) {
+			break
+		}
+		together /= 2
+	}
+	return max(h.burst(), together)
 }

@@ -17,7 +17,7 @@ func TestHealthyReleasesAreKept(t *testing.T) {
 	} {
 		r.Candidate, r.Warm, r.Seconds = r.Live, 60, 200
 		for i := range 60 {
-			r.RPS, r.Share = []float64{1, 10, 40}[i%3], []float64{0.05, 0.5}[i%2]
+			r.RPS, r.Share = []float64{1, 10, 40}[i%3], []float64{0.05, 0.5, 1}[i/3%3]
 			if got := r.Run(begin(t, max(0.01, 2*r.Live)), random, analysis.Abort); got.Decision == analysis.Abort {
 				t.Errorf("%+v aborted", r)
 			}
@@ -36,6 +36,40 @@ func TestBadReleasesAreAborted(t *testing.T) {
 		if mean := float64(sum) / 60; mean > c.most {
 			t.Errorf("%v failing: %.1f s on average, at most %v wanted", c.rate, mean, c.most)
 		}
+	}
+}
+
+// As with blue/green: live alone, and then the candidate with all traffic.
+func TestBadReleasesWithAllTrafficAreAborted(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 7))
+	for _, c := range []struct {
+		rate, most float64
+		warm       int
+	}{{1, 1, 60}, {0.2, 1.2, 60}, {0.05, 4, 60}, {1, 1, 10}, {0.2, 2.5, 10}, {1, 2, 0}, {0.2, 4.5, 0}} {
+		r := simulation.Release{Live: 0.005, Candidate: c.rate, RPS: 200, Share: 1, Warm: c.warm, Seconds: 600}
+		sum := 0
+		for range 60 {
+			sum += r.Run(begin(t, 0.01), random, analysis.Abort).Seconds
+		}
+		if mean := float64(sum) / 60; mean > c.most {
+			t.Errorf("%v failing, live known for %d s: %.1f s on average, at most %v wanted", c.rate, c.warm, mean, c.most)
+		}
+	}
+}
+
+// Where live has so little of the traffic that it takes seconds until an incident shows there, a limit that is quicker than that would blame
+// the candidate nearly always.
+func TestAnIncidentThatLiveHardlySeesIsSeldomBlamed(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 8))
+	aborted := 0
+	for range 200 {
+		r := simulation.Release{Live: 0.005, Candidate: 0.005, RPS: 190, Share: 0.95, Warm: 60, Seconds: 120, Incident: 0.05}
+		if r.Run(begin(t, 0.01), random, analysis.Abort).Decision == analysis.Abort {
+			aborted++
+		}
+	}
+	if aborted > 20 {
+		t.Errorf("%d of 200 aborted", aborted)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestAForgedStateIsRefused(t *testing.T) {
 	f.run(10, n(10, 1), n(90, 1))
 	good := encode(t, f.a)
 	for _, c := range []struct{ from, to, want string }{
-		{`"version":1`, `"version":2`, "has version 2"},
+		{`"version":2`, `"version":1`, "has version 1"},
 		{`"spent":0.95`, `"spent":-5`, "bet"},
 		{`"parts":[`, `"parts":[-1,`, "money"},
 		{`"parts":[`, `"parts":[0,0,0,0,0,0,0,0,`, "money"},

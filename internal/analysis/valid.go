@@ -9,7 +9,7 @@ import (
 func (q *question) valid() error {
 	all := []*wealth{
 		&q.Comparison.Beside, &q.Comparison.Before, &q.Comparison.Same,
-		&q.Limit.Over, &q.Limit.Under, &q.Limit.Live, &q.Baseline.Over, &q.Baseline.Under, &q.Baseline.Live,
+		&q.Limit.Over, &q.Limit.Each, &q.Limit.Under, &q.Limit.Live, &q.Baseline.Over, &q.Baseline.Each, &q.Baseline.Under, &q.Baseline.Live,
 	}
 	if slices.ContainsFunc(all, func(w *wealth) bool { return !w.valid() }) || !owned(q.Comparison.Handed) {
 		return unusable("the recorded state holds money that nobody can have bet or won")
@@ -32,7 +32,8 @@ const mostSquares = 1e100
 
 func (h *history) valid() bool {
 	return block{LN: h.Requests, LX: h.Bad}.valid() && math.Abs(h.Excess) < mostSquares &&
-		h.Scale >= 0 && h.Scale < mostSquares && h.Noise >= 0 && h.Noise < mostSquares
+		h.Scale >= 0 && h.Scale < mostSquares && h.Noise >= 0 && h.Noise < mostSquares &&
+		!slices.ContainsFunc(h.Even[:], func(won float64) bool { return won < -mostSquares || won > math.Log(mostProven) })
 }
 
 // valid says that no slot has more bad requests than requests.

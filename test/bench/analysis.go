@@ -21,11 +21,17 @@ func analyse(ctx context.Context, b *bed) error {
 	if err := falseAborts(ctx, b.releases); err != nil {
 		return err
 	}
+	if err := falseAbortsAlone(ctx, b.releases); err != nil {
+		return err
+	}
 	runs := cmp.Or(b.runs, simulatedRuns)
 	if err := requestsUntilAbort(ctx, runs); err != nil {
 		return err
 	}
-	return untilAbort(ctx, runs)
+	if err := untilAbort(ctx, runs); err != nil {
+		return err
+	}
+	return untilAbortAlone(ctx, runs)
 }
 
 // inParallel does the rows of a table, each with random numbers of its own, so that it does not matter which is done first.

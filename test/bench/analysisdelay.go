@@ -13,6 +13,26 @@ import (
 // delay is how long an abort took.
 type delay struct{ mean, p95, requests float64 }
 
+func (d delay) String() string { return fmt.Sprintf("%.1f (%.0f) %.0f", d.mean, d.p95, d.requests) }
+
+// delayOf is how long so many releases took.
+func delayOf(ctx context.Context, r simulation.Release, limit float64, runs int, random *rand.Rand) (delay, error) {
+	var times []int
+	var sum, requests float64
+	for range runs {
+		if err := ctx.Err(); err != nil {
+			return delay{}, err
+		}
+		a, err := fresh(limit, 0.001)
+		if err != nil {
+			return delay{}, err
+		}
+		out := r.Run(a, random, analysis.Abort)
+		times, sum, requests = append(times, out.Seconds), sum+float64(out.Seconds), requests+float64(out.Requests)
+	}
+	return delay{sum / float64(runs), p95(times), requests / float64(runs)}, nil
+}
+
 // untilAbort counts the seconds of a candidate with 20 % of 200 requests per second, read once a second, at 0.1 % for a release.
 func untilAbort(ctx context.Context, runs int) error {
 	rates := failing()
@@ -30,24 +50,11 @@ func untilAbort(ctx context.Context, runs int) error {
 	delays := make([][len(rates)]delay, len(rows))
 	err := inParallel(ctx, len(rows)*len(rates), func(ctx context.Context, cell int) error {
 		row, column := cell/len(rates), cell%len(rates)
-		random := rand.New(rand.NewPCG(uint64(row), uint64(column)))
-		var times []int
-		var sum, requests float64
-		for range runs {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			r := rows[row].r
-			r.Candidate, r.RPS, r.Share, r.Seconds = rates[column], 40, 0.2, 3600
-			a, err := fresh(rows[row].limit, 0.001)
-			if err != nil {
-				return err
-			}
-			out := r.Run(a, random, analysis.Abort)
-			times, sum, requests = append(times, out.Seconds), sum+float64(out.Seconds), requests+float64(out.Requests)
-		}
-		delays[row][column] = delay{sum / float64(runs), p95(times), requests / float64(runs)}
-		return nil
+		r := rows[row].r
+		r.Candidate, r.RPS, r.Share, r.Seconds = rates[column], 40, 0.2, 3600
+		var err error
+		delays[row][column], err = delayOf(ctx, r, rows[row].limit, runs, rand.New(rand.NewPCG(uint64(row), uint64(column))))
+		return err
 	})
 	if err != nil {
 		return err
@@ -56,7 +63,7 @@ func untilAbort(ctx context.Context, runs int) error {
 	for row, c := range rows {
 		fmt.Printf("%-36s", c.name)
 		for _, d := range delays[row] {
-			fmt.Printf(" %15s", fmt.Sprintf("%.1f (%.0f) %.0f", d.mean, d.p95, d.requests))
+			fmt.Printf(" %15s", d)
 		}
 		fmt.Println()
 	}

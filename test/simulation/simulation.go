@@ -13,7 +13,7 @@ import (
 
 // Release is one release: its traffic, and how often requests fail.
 type Release struct {
-	// RPS is the candidate's mean number of requests per second, Share its part of all traffic.
+	// RPS is the candidate's mean number of requests per second, Share its part of all traffic; with all of it, it is alone.
 	RPS, Share float64
 	// Live and Candidate are the mean shares of failed requests.
 	Live, Candidate float64
@@ -49,7 +49,8 @@ func (r Release) Run(a *analysis.Analysis, random *rand.Rand, until ...analysis.
 		if since := second - r.Warm - r.Seconds/2; r.Incident > 0 && since >= 0 && since < 60 {
 			rates = [2]float64{r.Incident, r.Incident}
 		}
-		read := analysis.Read{At: time.Unix(int64(1_000_000+second), 0), Live: &live, Candidate: &candidate}
+		read := analysis.Read{At: time.Unix(int64(1_000_000+second), 0), Live: &live, Candidate: &candidate,
+			Alone: r.Share == 1 && second >= r.Warm}
 		if second < r.Warm {
 			count(&live, random, all+r.RPS, rates[1])
 		} else {

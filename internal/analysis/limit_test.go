@@ -1,0 +1,149 @@
+package analysis
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// mean is what a bet on each request pays on average, where a read has n requests and its rate is drawn around q with that correlation; 0
+// for independent ones.
+func mean(n, q, correlation float64, pays func(x float64) float64) float64 {
+	sum := 0.0
+	for x := 0.0; x <= n; x++ {
+		chance := likelihood(n, x, q)
+		if correlation > 0 {
+			chance = drawn(n, x, (1/correlation-1)*q, (1/correlation-1)*(1-q))
+		}
+		sum += math.Exp(chance-logBeta(x+1, n-x+1)-math.Log(n+1)) * pays(x)
+	}
+	return sum
+}
+
+// paid is what the gambler who bets on each request owns after one read, in all.
+func paid(n, x float64, t terms) float64 {
+	l := limit{}
+	l.look(block{N: n, X: x}, t, false)
+	return l.Each.total()
+}
+
+// Whatever the rate is within the limit, and however failures hang together, up to what is reckoned with, the bets on each request pay at
+// most 1 on average: by theory for independent requests and for the correlation reckoned with at the limit, by these numbers for the rest.
+func TestBetsOnEachRequestAreFair(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 1))
+	for run := range 3000 {
+		n := math.Floor(math.Exp(random.Float64() * math.Log(400)))
+		most := math.Exp(math.Log(1e-4) + random.Float64()*math.Log(eachMost/1e-4))
+		effect := []float64{0.001, 0.01, 0.1}[run%3]
+		together := math.Exp(math.Log(usual/64) + random.Float64()*math.Log(64))
+		at := terms{most: most, effect: effect, needed: 1e180, together: together, lone: true}
+		q, correlation := most*[]float64{1, 1, 0.9, 0.5, 0.1}[run%5], together*[]float64{0, 1, 0.97, 0.7, 0.5, 0.2, 0.03}[run%7]
+		if got := mean(n, q, correlation, func(x float64) float64 { return paid(n, x, at) }); !(got < 1+1e-3) {
+			t.Errorf("%v requests at %v with correlation %v pay %v; %+v", n, q, correlation, got, at)
+		}
+	}
+}
+
+// Whoever looks after each request of a read that is still going on, sees evidence of 20 with a chance of at most 1 in 20.
+func TestAPartOfAReadMayBeLookedAt(t *testing.T) {
+	const enough, most = 20, 100
+	for _, at := range []terms{
+		{most: 0.01, together: usual}, {most: 0.01, together: usual / 16}, {most: 0.1, together: usual}, {most: 0.4, together: 0.3},
+	} {
+		at.effect, at.needed, at.lone = 0.01, 1e180, true
+		for _, correlation := range []float64{0, at.together / 4, at.together} {
+			seen := 0.0
+			chances := []float64{1} // of so many bad requests, and not to have seen enough
+			for n := 1; n <= most; n++ {
+				next := make([]float64, n+1)
+				for x, chance := range chances {
+					bad := at.most
+					if correlation > 0 {
+						bad = ((1/correlation-1)*at.most + float64(x)) / (1/correlation - 1 + float64(n-1))
+					}
+					next[x] += chance * (1 - bad)
+					next[x+1] += chance * bad
+				}
+				for x := range next {
+					if paid(float64(n), float64(x), at) >= enough {
+						seen, next[x] = seen+next[x], 0
+					}
+				}
+				chances = next
+			}
+			if seen > 1./enough {
+				t.Errorf("correlation %v: seen with a chance of %v; %+v", correlation, seen, at)
+			}
+		}
+	}
+}
+
+// A share of what goes on is none of the read: what bets on reads waits until it is over, and then decides as if nobody had looked.
+func TestAPartOfAReadIsNoRead(t *testing.T) {
+	at := terms{most: 0.01, effect: 0.01, needed: 6000, together: usual}
+	var l limit
+	l.look(block{N: 10, X: 10, LN: 10, LX: 10}, at, false)
+	if l.Over.Bets+l.Each.Bets+l.Live.Bets > 0 {
+		t.Errorf("%+v", l)
+	}
+	at.lone = true
+	l.look(block{N: 10, X: 10}, at, false)
+	if l.Over.Bets > 0 || l.Each.Bets != 1 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// Without failures nothing is known of how they come; where they come evenly it is proven after a while, and forgotten when they burst.
+func TestHowFailuresComeMustBeProven(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 3))
+	var h history
+	for range 1000 {
+		h.add(200, 0)
+	}
+	if got := h.proven(); got != usual {
+		t.Errorf("live without failures: %v", got)
+	}
+	h = history{}
+	for range 60 {
+		bad := 0.0
+		for range 200 {
+			if random.Float64() < 0.005 {
+				bad++
+			}
+		}
+		h.add(200, bad)
+	}
+	if got := h.proven(); got > usual/4 {
+		t.Errorf("failures that come evenly: %v", got)
+	}
+	h.add(200, 80)
+	if got := h.proven(); got < usual {
+		t.Errorf("after a burst: %v", got)
+	}
+}
+
+// Of bursts that live has not shown yet the limit must not be surprised: of 1000 that have a correlation of 5 %, few may be taken for even ones.
+func TestBurstsAreNotTakenForEvenFailures(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 4))
+	const lives = 1000
+	wrong := 0
+	for range lives {
+		var h history
+		for range 10 {
+			// Pólya's urn: each failure makes the next one of the same read likelier.
+			strength, bad := 1/usual-1, 0.0
+			for n := range 200 {
+				if random.Float64() < (strength*0.005+bad)/(strength+float64(n)) {
+					bad++
+				}
+			}
+			h.add(200, bad)
+		}
+		if h.proven() < usual {
+			wrong++
+		}
+	}
+	if wrong > lives/provenAt {
+		t.Errorf("%d of %d", wrong, lives)
+	}
+}
