@@ -21,8 +21,10 @@ import (
 )
 
 const (
-	// Interval is how often a replica is asked at most, however many sources read.
+	// Interval is how often a replica is asked at most, however many sources read, but for one that comes again sooner: it gets a new answer
+	// if the last one is as old as Soonest.
 	Interval = time.Second
+	Soonest  = 300 * time.Millisecond
 	// answerTime bounds one answer.
 	answerTime = 3 * time.Second
 	// idle is for how long a source that nobody reads is still thought of.
@@ -135,8 +137,12 @@ func (i *Ingress) round(ctx context.Context, s *Source) (*round, metric.Cost, er
 	}
 	defer i.turn.Give()
 	now := i.o.Now()
-	// Somebody who reads every second and comes a little early is to get a new answer.
-	if l := i.last; l != nil && l.generation == i.current() && now.Sub(l.at) < Interval*3/4 && !now.Before(l.at) {
+	// Somebody who comes a little early is to get a new answer.
+	age := Interval * 3 / 4
+	if s.has(i.last) {
+		age = Soonest * 3 / 4
+	}
+	if l := i.last; l != nil && l.generation == i.current() && now.Sub(l.at) < age && !now.Before(l.at) {
 		return l, metric.Cost{}, nil
 	}
 	w, generation := i.wish(now)
