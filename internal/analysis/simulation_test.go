@@ -29,11 +29,11 @@ func TestBadReleasesAreAborted(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 4))
 	for _, c := range []struct{ rate, most float64 }{{1, 1.5}, {0.5, 1.5}, {0.2, 3}, {0.05, 10}} {
 		r := simulation.Release{Live: 0.005, Candidate: c.rate, RPS: 40, Share: 0.2, Warm: 60, Seconds: 600}
-		sum := 0
+		sum := 0.0
 		for range 60 {
 			sum += r.Run(begin(t, 0.01), random, analysis.Abort).Seconds
 		}
-		if mean := float64(sum) / 60; mean > c.most {
+		if mean := sum / 60; mean > c.most {
 			t.Errorf("%v failing: %.1f s on average, at most %v wanted", c.rate, mean, c.most)
 		}
 	}
@@ -47,11 +47,11 @@ func TestBadReleasesWithAllTrafficAreAborted(t *testing.T) {
 		warm       int
 	}{{1, 1, 60}, {0.2, 1.2, 60}, {0.05, 4, 60}, {1, 1, 10}, {0.2, 2.5, 10}, {1, 2, 0}, {0.2, 4.5, 0}} {
 		r := simulation.Release{Live: 0.005, Candidate: c.rate, RPS: 200, Share: 1, Warm: c.warm, Seconds: 600}
-		sum := 0
+		sum := 0.0
 		for range 60 {
 			sum += r.Run(begin(t, 0.01), random, analysis.Abort).Seconds
 		}
-		if mean := float64(sum) / 60; mean > c.most {
+		if mean := sum / 60; mean > c.most {
 			t.Errorf("%v failing, live known for %d s: %.1f s on average, at most %v wanted", c.rate, c.warm, mean, c.most)
 		}
 	}

@@ -33,7 +33,8 @@ func healthyAlone() []alone {
 	}
 }
 
-// falseAbortsAlone counts aborted releases that are as live was, or within the limit: five minutes of 1 to 200 requests per second.
+// falseAbortsAlone counts aborted releases that are as live was, or within the limit: five minutes of 1 to 200 requests per second, read once a second, or
+// three or four times in each of the first 15 seconds.
 func falseAbortsAlone(ctx context.Context, releases int) error {
 	all := healthyAlone()
 	aborted := make([]int, len(all))
@@ -44,7 +45,7 @@ func falseAbortsAlone(ctx context.Context, releases int) error {
 				return err
 			}
 			r := all[row].r
-			r.Candidate, r.Seconds, r.Share = r.Live, 300, 1
+			r.Candidate, r.Seconds, r.Share, r.Looks = r.Live, 300, 1, []int{1, 3, 4}[n/6%3]
 			r.RPS = []float64{1, 5, 20, 50, 100, 200}[n%6]
 			a, err := fresh(all[row].limit, 0.001)
 			if err != nil {
@@ -70,7 +71,8 @@ func falseAbortsAlone(ctx context.Context, releases int) error {
 	return nil
 }
 
-// untilAbortAlone counts the seconds of a candidate that has taken all traffic, read once a second, at 0.1 % for a release.
+// untilAbortAlone counts the seconds of a candidate that has taken all traffic, read three times a second as after a change of traffic, at 0.1 %
+// for a release.
 func untilAbortAlone(ctx context.Context, runs int) error {
 	rows := []struct {
 		alone
@@ -89,7 +91,7 @@ func untilAbortAlone(ctx context.Context, runs int) error {
 	err := inParallel(ctx, len(rows)*len(rates), func(ctx context.Context, cell int) error {
 		row, column := cell/len(rates), cell%len(rates)
 		r := rows[row].r
-		r.Candidate, r.RPS, r.Share, r.Seconds = rates[column], rows[row].rps, 1, 3600
+		r.Candidate, r.RPS, r.Share, r.Seconds, r.Looks = rates[column], rows[row].rps, 1, 3600, 3
 		var err error
 		delays[row][column], err = delayOf(ctx, r, rows[row].limit, runs, rand.New(rand.NewPCG(uint64(10+row), uint64(column))))
 		return err
