@@ -186,7 +186,8 @@ func (m *meters) Counters(subject metric.Subject, spec v1alpha1.Analysis, one v1
 		return guard.Feed{}, m.usage("metrics", "metric %s has no pair of counters", one.Name).
 			WithHint("give `prometheus: {requests: …, failed: …}`, or a `condition` for one number")
 	}
-	return m.counters(subject, spec, v1alpha1.PrometheusCounters{Requests: one.Prometheus.Requests, Failed: one.Prometheus.Failed})
+	feed, err := m.counters(subject, spec, v1alpha1.PrometheusCounters{Requests: one.Prometheus.Requests, Failed: one.Prometheus.Failed})
+	return feed, fault.Wrap(fault.KindOf(err), "metric "+one.Name, err)
 }
 
 // answers refuses queries that leave a question without an answer: what is not counted would look as if it never happened.
