@@ -14,9 +14,6 @@ func (n *NoToken) Error() string { return n.Err.Error() }
 // Unwrap returns what the credential said.
 func (n *NoToken) Unwrap() error { return n.Err }
 
-// NonRetriable keeps clients of Azure from wrapping it, and from asking again.
-func (n *NoToken) NonRetriable() {}
-
 // For makes an error for people of it: there is no token for what. Whoever signs in knows best of what kind that is, and what to do;
 // otherwise is the cure where it says none.
 func (n *NoToken) For(op, what, otherwise string) error {
