@@ -70,7 +70,7 @@ func counters(m v1alpha1.Metric) kind {
 // questionsOf are what is asked of requests.
 func questionsOf(spec v1alpha1.Analysis) []analysis.Question {
 	var asked []analysis.Question
-	if spec.Errors != nil || spec.Slower == nil {
+	if spec.AsksErrors() {
 		q := analysis.Question{Name: "errors", Bad: analysis.Failed}
 		if spec.Errors != nil {
 			q.Max = float64(spec.Errors.Max)
