@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -27,7 +26,7 @@ type Options struct {
 	Dir string
 	// Gather changes for two seconds before they are applied, as Traefik does by default: the local cluster's applies them after 100 ms.
 	Gather bool
-	// Log is where it writes. Default: nowhere.
+	// Log is where it writes its errors. Default: nowhere.
 	Log io.Writer
 }
 
@@ -94,7 +93,7 @@ func (p *Process) Start(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("a further Traefik does not come up: %w", err), p.end(syscall.SIGKILL))
+			return errors.Join(fmt.Errorf("a further Traefik does not come up: %w", err), p.Kill())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -113,26 +112,23 @@ func (p *Process) answers(ctx context.Context) error {
 }
 
 // Kill ends it without a chance to finish anything, as a node does that fails.
-func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
-
-// Close ends it for good, if it runs.
-func (p *Process) Close() {
-	if p.cmd != nil && p.cmd.Process != nil && p.cmd.ProcessState == nil {
-		_ = p.end(syscall.SIGTERM)
-	}
-	if p.claim != nil {
-		_ = p.claim.Close()
-	}
-}
-
-// end sends a signal and waits until the process is gone. That it does not end well is what was asked for.
-func (p *Process) end(signal syscall.Signal) error {
-	err := p.cmd.Process.Signal(signal)
+func (p *Process) Kill() error {
+	err := p.cmd.Process.Kill()
 	var exit *exec.ExitError
 	if ended := p.cmd.Wait(); !errors.As(ended, &exit) {
 		err = errors.Join(err, ended)
 	}
 	return err
+}
+
+// Close ends it for good, if it runs.
+func (p *Process) Close() {
+	if p.cmd != nil && p.cmd.Process != nil && p.cmd.ProcessState == nil {
+		_ = p.Kill()
+	}
+	if p.claim != nil {
+		_ = p.claim.Close()
+	}
 }
 
 // move gives a configuration of Traefik another loopback address, on the same ports because the Gateway names one of them.
@@ -168,7 +164,7 @@ func (p *Process) move(text []byte, gather bool) ([]byte, error) {
 			}
 		}
 	}
-	whole["entryPoints"], whole["providers"] = config.EntryPoints, config.Providers
+	whole["entryPoints"], whole["providers"], whole["log"] = config.EntryPoints, config.Providers, map[string]any{"level": "ERROR"}
 	return yaml.Marshal(whole)
 }
 
