@@ -5,6 +5,7 @@ package analysis
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/sluice-dev/sluice/internal/metric"
@@ -131,24 +132,57 @@ func (a *Analysis) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Look takes in a read and says what follows; Report says why. A read that is not newer than the last one adds nothing. After an abort
-// nothing changes any more.
+// Round is the shortest time between two reads that are played. One that comes sooner is only peeked at.
+const Round = 700 * time.Millisecond
+
+// Plays says that a read of this moment is played, and not only peeked at.
+func (a *Analysis) Plays(at time.Time) bool { return a.s.At.IsZero() || at.Sub(a.s.At) >= Round }
+
+// Look takes in a read and says what follows; Report says why. A read that is not newer than the last one adds nothing, and one that comes
+// sooner than Round adds nothing either but for an abort: requests that fail together do so within a second, and so a second is what is
+// bet on. After an abort nothing changes any more.
 func (a *Analysis) Look(r Read) Decision {
 	s := &a.s
 	if s.Ended {
 		return Abort
 	}
 	s.Down = r.Down
-	if !r.Down && r.At.After(s.At) {
-		s.take(r)
+	switch {
+	case r.Down || !r.At.After(s.At):
+	case a.Plays(r.At):
+		s.take(r, true)
+	default:
+		if peek := s.clone(); peek.peek(r) {
+			a.s = peek
+			return Abort
+		}
 	}
 	d := s.decide()
 	s.Ended = d == Abort
 	return d
 }
 
-// take plays a round with what is new.
-func (s *state) take(r Read) {
+// peek takes in a part of a round.
+func (s *state) peek(r Read) (aborts bool) {
+	s.take(r, false)
+	s.Ended = s.decide() == Abort
+	return s.Ended
+}
+
+// clone shares nothing with the state.
+func (s *state) clone() state {
+	c := *s
+	c.Questions = slices.Clone(s.Questions)
+	for i := range c.Questions {
+		for _, w := range c.Questions[i].owners() {
+			w.Parts = slices.Clone(w.Parts)
+		}
+	}
+	return c
+}
+
+// take plays a round with what is new, or the part of one that is over.
+func (s *state) take(r Read, whole bool) {
 	if !s.At.IsZero() && r.At.Sub(s.At) >= s.Settings.Gap {
 		s.forget()
 	}
@@ -171,7 +205,7 @@ func (s *state) take(r Read) {
 	}
 	for i := range s.Questions {
 		b := pair(s.Settings.Questions[i].Bad, candidate, live)
-		s.Questions[i].look(b, s.Settings.Questions[i].Max, s.Settings.Effect, 1/s.part(i), r.Alone)
+		s.Questions[i].look(b, s.Settings.Questions[i].Max, s.Settings.Effect, 1/s.part(i), r.Alone, whole)
 	}
 }
 
@@ -192,14 +226,15 @@ func pair(bad Counted, candidate, live metric.Counters) block {
 	return b
 }
 
-// look plays the round of all tests. What is bet depends on earlier reads only.
-func (q *question) look(b block, most, effect, needed float64, alone bool) {
-	if most > 0 {
+// look plays the round of all tests. What is bet depends on earlier reads only. Limits bet on shares of whole rounds: that of a part of one
+// may be higher by what fails together.
+func (q *question) look(b block, most, effect, needed float64, alone, whole bool) {
+	if most > 0 && whole {
 		q.Limit.look(b, most, effect, needed)
 	}
 	if alone {
 		q.Comparison.Open = block{}
-		if q.History.Requests >= someHistory {
+		if q.History.Requests >= someHistory && whole {
 			q.Baseline.look(b, q.baseline(effect), effect, needed)
 		}
 		return

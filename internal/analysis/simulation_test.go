@@ -29,11 +29,11 @@ func TestBadReleasesAreAborted(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 4))
 	for _, c := range []struct{ rate, most float64 }{{1, 1.5}, {0.5, 1.5}, {0.2, 3}, {0.05, 10}} {
 		r := simulation.Release{Live: 0.005, Candidate: c.rate, RPS: 40, Share: 0.2, Warm: 60, Seconds: 600}
-		sum := 0
+		sum := 0.0
 		for range 60 {
 			sum += r.Run(begin(t, 0.01), random, analysis.Abort).Seconds
 		}
-		if mean := float64(sum) / 60; mean > c.most {
+		if mean := sum / 60; mean > c.most {
 			t.Errorf("%v failing: %.1f s on average, at most %v wanted", c.rate, mean, c.most)
 		}
 	}

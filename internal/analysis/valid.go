@@ -7,17 +7,21 @@ import (
 
 // valid refuses a state that no analysis can have got into; it may come from an object that people can edit.
 func (q *question) valid() error {
-	all := []*wealth{
-		&q.Comparison.Beside, &q.Comparison.Before, &q.Comparison.Same,
-		&q.Limit.Over, &q.Limit.Under, &q.Limit.Live, &q.Baseline.Over, &q.Baseline.Under, &q.Baseline.Live,
-	}
-	if slices.ContainsFunc(all, func(w *wealth) bool { return !w.valid() }) || !owned(q.Comparison.Handed) {
+	if slices.ContainsFunc(q.owners(), func(w *wealth) bool { return !w.valid() }) || !owned(q.Comparison.Handed) {
 		return unusable("the recorded state holds money that nobody can have bet or won")
 	}
 	if !q.Comparison.Open.valid() || !q.History.valid() {
 		return unusable("the recorded state holds counts that cannot be")
 	}
 	return nil
+}
+
+// owners are all who bet.
+func (q *question) owners() []*wealth {
+	return []*wealth{
+		&q.Comparison.Beside, &q.Comparison.Before, &q.Comparison.Same,
+		&q.Limit.Over, &q.Limit.Under, &q.Limit.Live, &q.Baseline.Over, &q.Baseline.Under, &q.Baseline.Live,
+	}
 }
 
 func (w *wealth) valid() bool {

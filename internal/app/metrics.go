@@ -103,8 +103,9 @@ func (m *meters) served(subject metric.Subject, spec v1alpha1.Analysis, at v1alp
 	if err != nil {
 		return guard.Feed{}, err
 	}
-	feed := guard.Feed{Source: s, Every: ingress.Interval, Gap: gap}
+	feed := guard.Feed{Source: s, Every: ingress.Interval, Soonest: ingress.Soonest, Gap: gap}
 	if m.far(at) {
+		feed.Soonest = 0
 		feed.Every = max(feed.Every, m.c.interval)
 		feed.Gap = max(feed.Gap, 4*feed.Every, slowReach)
 	}

@@ -12,7 +12,7 @@ import (
 // asking asks somebody again and again, one question at a time, and never waits longer for the answer than whoever asks.
 type asking[T any] struct {
 	answers chan answer[T]
-	due     time.Time
+	asked   time.Time
 	// err is why there is no newer answer; answered says that there was one at any time.
 	err      error
 	answered bool
@@ -23,13 +23,15 @@ type answer[T any] struct {
 	err   error
 }
 
-// idle says that nothing is asked now, and that it is time to.
-func (a *asking[T]) idle(now time.Time) bool { return a.answers == nil && !now.Before(a.due) }
+// due says that nothing is asked now, and that it is time to, where every is how often.
+func (a *asking[T]) due(now time.Time, every time.Duration) bool {
+	return a.answers == nil && now.Sub(a.asked) >= every
+}
 
 // begin asks. What it returns is closed once there is an answer.
-func (a *asking[T]) begin(ctx context.Context, due time.Time, ask func(ctx context.Context) (T, error)) <-chan struct{} {
+func (a *asking[T]) begin(ctx context.Context, now time.Time, ask func(ctx context.Context) (T, error)) <-chan struct{} {
 	done, answers := make(chan struct{}), make(chan answer[T], 1)
-	a.due, a.answers = due, answers
+	a.asked, a.answers = now, answers
 	go func() {
 		defer close(done)
 		// Whoever answers bounds its time itself; a look that has no patience any more takes the answer next time.

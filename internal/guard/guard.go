@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// fresh is how long a judgement stands: whoever looks again sooner gets the same.
-	fresh = 700 * time.Millisecond
+	// fresh is how long a judgement stands: whoever looks again sooner gets the same. While traffic moves it is fresher.
+	fresh      = 700 * time.Millisecond
+	freshMoved = 200 * time.Millisecond
 	// patience is how long a look waits for answers. What comes later counts at the next look, so that a slow source does not make the
 	// others blind.
 	patience = time.Second
@@ -56,7 +57,7 @@ func (g *Guard) Look(ctx context.Context, s Scene) v1alpha1.Judgement {
 	}
 	defer w.turn.Give()
 	now := g.o.Now()
-	if last := w.judgement(); now.Sub(last.At) < fresh && !now.Before(last.At) && w.seen.same(s) {
+	if last := w.judgement(); now.Sub(last.At) < s.fresh() && !now.Before(last.At) && w.seen.same(s) {
 		return last
 	}
 	w.seen = s
@@ -86,6 +87,13 @@ func (g *Guard) watch(s Scene) *watch {
 // same says that two scenes ask the same thing.
 func (s Scene) same(o Scene) bool {
 	return s.Step == o.Step && s.Since.Equal(o.Since) && s.Weight == o.Weight && s.Alone == o.Alone
+}
+
+func (s Scene) fresh() time.Duration {
+	if s.Moved {
+		return freshMoved
+	}
+	return fresh
 }
 
 // watch is the watch over one rollout.

@@ -98,8 +98,9 @@ type inquiry struct {
 	// subject is the one that feed counts.
 	subject metric.Subject
 	feed    Feed
-	// reading is the last good one.
+	// reading is the last good one that was played, sent how many probes have been sent since.
 	reading metric.Reading
+	sent    uint64
 	// courses are those of the questions.
 	courses []analysis.Course
 }
@@ -122,15 +123,22 @@ func (i *inquiry) total() uint64 { return i.report.Answers[0].Candidate.Requests
 
 // ask begins to read where that is due. What it returns is closed once there is an answer, or nothing to wait for.
 func (i *inquiry) ask(ctx context.Context, sources Sources, s Scene, now time.Time) <-chan struct{} {
-	if !i.idle(now) || !i.kind.ready(s) {
+	if !i.due(now, i.every(s)) || !i.kind.ready(s) {
 		return nothing()
 	}
 	if err := i.connect(sources, s); err != nil {
 		i.err = err
 		return nothing()
 	}
-	// A little early is in time: whoever looks every second must not find the source due every second look only.
-	return i.begin(ctx, now.Add(i.feed.Every*3/4), i.feed.Source.Read)
+	return i.begin(ctx, now, i.feed.Source.Read)
+}
+
+// every is how often the source is asked. A little early is in time: whoever looks every second must not find it due every second look only.
+func (i *inquiry) every(s Scene) time.Duration {
+	if s.Moved && i.feed.Soonest > 0 {
+		return i.feed.Soonest * 3 / 4
+	}
+	return i.feed.Every * 3 / 4
 }
 
 // connect makes the source anew where the subject is another one: a slot has come, or its routes have.
@@ -171,15 +179,25 @@ func (i *inquiry) take(s Scene, sent uint64) {
 	}
 }
 
+// look plays a round with a reading, or peeks at it where it comes too soon: then it has been as if nobody had looked, but for an abort.
 func (i *inquiry) look(reading metric.Reading, s Scene, sent uint64) {
-	before := i.report
+	i.sent += sent
+	before, plays := i.report, i.analysis.Plays(reading.At)
+	if !plays && i.sent > 0 {
+		i.weigh(analysis.Read{})
+		return
+	}
 	had, has := i.reading.Slots[i.subject.Candidate].Requests, reading.Slots[i.subject.Candidate].Requests
-	i.reading = reading
-	if has < had+usersAmongProbes*sent {
+	if has < had+usersAmongProbes*i.sent {
+		i.reading, i.sent = reading, 0
 		i.analysis.Skip() // most of them were probes
 		return
 	}
 	i.weigh(i.read(reading, s))
+	if !plays && i.report.Decision != analysis.Abort {
+		return
+	}
+	i.reading, i.sent = reading, 0
 	for q, after := range i.report.Answers {
 		i.courses[q].Follow(reading.At, before.Answers[q], after)
 	}

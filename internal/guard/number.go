@@ -40,7 +40,7 @@ func (n *number) attempts() int {
 
 // ask is as an inquiry's. Before the candidate has traffic there is nothing to compare.
 func (n *number) ask(ctx context.Context, sources Sources, s Scene, now time.Time) <-chan struct{} {
-	if !n.idle(now) {
+	if !n.due(now, n.reader.Every) {
 		return nothing()
 	}
 	if of := bySlots(s); n.reader.Valuer == nil || of.Candidate != n.subject.Candidate {
@@ -54,7 +54,7 @@ func (n *number) ask(ctx context.Context, sources Sources, s Scene, now time.Tim
 	if s.Weight == 0 {
 		return nothing()
 	}
-	return n.begin(ctx, now.Add(n.reader.Every), n.reader.Valuer.Value)
+	return n.begin(ctx, now, n.reader.Valuer.Value)
 }
 
 func (n *number) take() {

@@ -23,6 +23,8 @@ type Scene struct {
 	Weight int
 	// Alone says that the candidate has all traffic.
 	Alone bool
+	// Moved says that traffic moves or has just moved: a look may tell something new sooner than at other times.
+	Moved bool
 	// Known is what is recorded, to go on from where another run ended.
 	Known *v1alpha1.Judgement
 }
@@ -32,6 +34,8 @@ type Feed struct {
 	Source metric.Source
 	// Every is how often asking again may tell something new.
 	Every time.Duration
+	// Soonest is how soon asking again may tell something new while traffic moves; zero for no sooner than Every.
+	Soonest time.Duration
 	// Lag is how far what is counted lies behind: for so long a source that has no data says nothing of now.
 	Lag time.Duration
 	// Gap is the time between two readings from which on what was counted between them is left out.

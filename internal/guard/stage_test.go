@@ -34,6 +34,8 @@ type stage struct {
 	bad map[v1alpha1.Slot]float64
 	// rate is how many requests a second come in.
 	rate int
+	// soonest is how soon requests may be asked for again while traffic moves.
+	soonest time.Duration
 }
 
 // counted is a source in memory that begins when it is made.
@@ -111,7 +113,7 @@ func (s *stage) source() *counted {
 }
 
 func (s *stage) Requests(metric.Subject, v1alpha1.Analysis) (guard.Feed, error) {
-	return guard.Feed{Source: s.requests, Every: time.Second, Lag: s.requests.late}, nil
+	return guard.Feed{Source: s.requests, Every: time.Second, Soonest: s.soonest, Lag: s.requests.late}, nil
 }
 
 func (s *stage) Probe(metric.Subject, v1alpha1.Analysis, v1alpha1.Probe) (guard.Feed, error) {

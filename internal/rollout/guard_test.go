@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,9 +74,17 @@ func TestTheGuardIsShownEveryPhase(t *testing.T) {
 		shifting = shifting || s.Weight == 30 && s.Since.IsZero()
 		analyzing = analyzing || s.Weight == 30 && !s.Since.IsZero()
 		alone = alone || s.Weight == 100 && s.Alone && s.Subject.Header == v1alpha1.Header{}
+		if s.Moved && s.Weight == 0 || !s.Moved && s.Weight == 30 && s.Since.IsZero() {
+			t.Errorf("traffic moves: %v, at a weight of %d", s.Moved, s.Weight)
+		}
 		if s.Weight == 30 && s.Subject.Header.Name == "" {
 			t.Error("the header leads to the candidate, and the guard was not told")
 		}
+	}
+	last := o.seen[len(o.seen)-1]
+	first := slices.IndexFunc(o.seen, func(s guard.Scene) bool { return s.Since.Equal(last.Since) && s.Step == last.Step })
+	if !o.seen[first].Moved || last.Moved {
+		t.Errorf("a step begins with traffic that has just moved: %v, and ends with traffic that has long: %v", o.seen[first].Moved, !last.Moved)
 	}
 	if !before || !shifting || !analyzing || !alone {
 		t.Errorf("before %v, shifting %v, analyzing %v, alone %v", before, shifting, analyzing, alone)

@@ -17,11 +17,16 @@ type Guard interface {
 	Look(ctx context.Context, s guard.Scene) v1alpha1.Judgement
 }
 
-// lookPeriod is how often the guard looks, whatever else a tick is busy with.
-const lookPeriod = time.Second
+// How often the guard looks, whatever else a tick is busy with: lookPeriod, and lookMoved while traffic moves and for movedLately after it, when
+// what a bad candidate does is new.
+const (
+	lookPeriod  = time.Second
+	lookMoved   = 300 * time.Millisecond
+	movedLately = 15 * time.Second
+)
 
 // scene is what the guard is shown; false in phases in which there is nothing to judge.
-func scene(r v1alpha1.Rollout, o Observation) (guard.Scene, bool) {
+func scene(r v1alpha1.Rollout, o Observation, now time.Time) (guard.Scene, bool) {
 	s := guard.Scene{
 		Number: r.Number, Step: r.Step, Weight: o.Traffic.Split.Weights[r.Candidate], Known: r.Judgement,
 		Subject: metric.Subject{
@@ -61,12 +66,21 @@ func scene(r v1alpha1.Rollout, o Observation) (guard.Scene, bool) {
 	if r.Phase == v1alpha1.Analyzing {
 		s.Since = r.StepSince
 	}
+	s.Moved = moved(r, s.Weight, now)
 	return s, true
+}
+
+// moved says that traffic moves or has just moved.
+func moved(r v1alpha1.Rollout, weight int, now time.Time) bool {
+	if weight == 0 {
+		return false
+	}
+	return r.Phase == v1alpha1.Shifting || r.Phase == v1alpha1.Analyzing && now.Sub(r.StepSince) < movedLately
 }
 
 // judge asks the guard about what is observed.
 func (m *Machine) judge(ctx context.Context, r v1alpha1.Rollout, o Observation) *v1alpha1.Judgement {
-	s, ok := scene(r, o)
+	s, ok := scene(r, o, m.o.Now())
 	if !ok || m.o.Guard == nil {
 		m.lookouts.show(store.KeyOf(r), r.Number, nil)
 		return nil
@@ -176,20 +190,23 @@ func (l *lookout) poke() {
 }
 
 func (l *lookout) look(ctx context.Context) {
-	ticker := time.NewTicker(lookPeriod)
+	ticker := time.NewTicker(lookMoved)
 	defer ticker.Stop()
+	var last time.Time
 	for {
+		var now time.Time
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case now = <-ticker.C:
 		}
 		l.mu.Lock()
 		s := l.scene
 		l.mu.Unlock()
-		if s == nil {
+		if s == nil || !s.Moved && now.Sub(last) < lookPeriod-lookMoved/2 {
 			continue
 		}
+		last = now
 		if j := l.guard.Look(ctx, *s); j.Decision == string(analysis.Abort) {
 			l.tell()
 		}

@@ -87,7 +87,7 @@ func (s state) world(c chance) (v1alpha1.Rollout, Observation, time.Time) {
 		w.o.Gates = []v1alpha1.GateResult{{Gate: "g", Verdict: c.verdict, Evidence: "scripted"}}
 	}
 	w.r.Plan.Analysis = &v1alpha1.Analysis{}
-	if _, ok := scene(w.r, w.o); ok {
+	if _, ok := scene(w.r, w.o, start()); ok {
 		w.o.Judgement = c.judged.judgement(s.step)
 	}
 	now := start()

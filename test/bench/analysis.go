@@ -74,7 +74,7 @@ func healthyReleases() []healthy {
 }
 
 // falseAborts counts aborted releases of which candidate and live fail alike: five minutes of 1 to 50 requests per second, 5, 20 or 50 % of the traffic,
-// after a time of live alone.
+// after a time of live alone. They are read once a second, but four times in each of the first 15 seconds.
 func falseAborts(ctx context.Context, releases int) error {
 	all := healthyReleases()
 	aborted := make([]int, len(all))
@@ -85,7 +85,7 @@ func falseAborts(ctx context.Context, releases int) error {
 				return err
 			}
 			r := all[row].r
-			r.Candidate, r.Seconds = r.Live, 300
+			r.Candidate, r.Seconds, r.Looks = r.Live, 300, 4
 			r.RPS, r.Share = []float64{1, 2, 5, 10, 20, 50}[n%6], []float64{0.05, 0.2, 0.5}[n/6%3]
 			a, err := fresh(max(0.01, 2*r.Live), 0.001)
 			if err != nil {

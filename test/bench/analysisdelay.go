@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -13,7 +14,8 @@ import (
 // delay is how long an abort took.
 type delay struct{ mean, p95, requests float64 }
 
-// untilAbort counts the seconds of a candidate with 20 % of 200 requests per second, read once a second, at 0.1 % for a release.
+// untilAbort counts the seconds of a candidate with 20 % of 200 requests per second, read three times a second as after a change of traffic, at
+// 0.1 % for a release.
 func untilAbort(ctx context.Context, runs int) error {
 	rates := failing()
 	rows := []struct {
@@ -22,6 +24,7 @@ func untilAbort(ctx context.Context, runs int) error {
 		r     simulation.Release
 	}{
 		{"live 0.5 %, max 1 %", 0.01, simulation.Release{Live: 0.005, Warm: 60}},
+		{"the same, read once a second", 0.01, simulation.Release{Live: 0.005, Looks: 1, Warm: 60}},
 		{"live 0.5 %, no limit", 0, simulation.Release{Live: 0.005, Warm: 60}},
 		{"live 0.5 %, max 1 %, known 10 s", 0.01, simulation.Release{Live: 0.005, Warm: 10}},
 		{"live 0.5 %, shared bursts, max 1 %", 0.01, simulation.Release{Live: 0.005, Burst: 0.05, Shared: true, Warm: 60}},
@@ -31,20 +34,20 @@ func untilAbort(ctx context.Context, runs int) error {
 	err := inParallel(ctx, len(rows)*len(rates), func(ctx context.Context, cell int) error {
 		row, column := cell/len(rates), cell%len(rates)
 		random := rand.New(rand.NewPCG(uint64(row), uint64(column)))
-		var times []int
+		var times []float64
 		var sum, requests float64
 		for range runs {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			r := rows[row].r
-			r.Candidate, r.RPS, r.Share, r.Seconds = rates[column], 40, 0.2, 3600
+			r.Candidate, r.RPS, r.Share, r.Seconds, r.Looks = rates[column], 40, 0.2, 3600, cmp.Or(r.Looks, 3)
 			a, err := fresh(rows[row].limit, 0.001)
 			if err != nil {
 				return err
 			}
 			out := r.Run(a, random, analysis.Abort)
-			times, sum, requests = append(times, out.Seconds), sum+float64(out.Seconds), requests+float64(out.Requests)
+			times, sum, requests = append(times, out.Seconds), sum+out.Seconds, requests+float64(out.Requests)
 		}
 		delays[row][column] = delay{sum / float64(runs), p95(times), requests / float64(runs)}
 		return nil
@@ -56,7 +59,7 @@ func untilAbort(ctx context.Context, runs int) error {
 	for row, c := range rows {
 		fmt.Printf("%-36s", c.name)
 		for _, d := range delays[row] {
-			fmt.Printf(" %15s", fmt.Sprintf("%.1f (%.0f) %.0f", d.mean, d.p95, d.requests))
+			fmt.Printf(" %15s", fmt.Sprintf("%.1f (%.1f) %.0f", d.mean, d.p95, d.requests))
 		}
 		fmt.Println()
 	}
@@ -73,11 +76,11 @@ func references(rates []float64, runs int) {
 	fmt.Printf("%-36s", "Wald's test, told both rates")
 	for column, p := range rates {
 		random := rand.New(rand.NewPCG(9, uint64(column)))
-		var times []int
+		var times []float64
 		sum := 0
 		for range runs {
 			took := simulation.WaldSeconds(random, p, 0.005, 0.001, 40)
-			times, sum = append(times, took), sum+took
+			times, sum = append(times, float64(took)), sum+took
 		}
 		fmt.Printf(" %15s", fmt.Sprintf("%.1f (%.0f)", float64(sum)/float64(runs), p95(times)))
 	}
@@ -88,7 +91,7 @@ func references(rates []float64, runs int) {
 	fmt.Println()
 }
 
-func p95(times []int) float64 {
+func p95(times []float64) float64 {
 	slices.Sort(times)
-	return float64(times[len(times)*95/100])
+	return times[len(times)*95/100]
 }

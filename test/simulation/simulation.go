@@ -25,6 +25,8 @@ type Release struct {
 	Drift float64
 	// Incident is the share of failed requests of both slots for a minute, half of Seconds after the candidate has come; 0 for none.
 	Incident float64
+	// Looks is how many reads there are in each of the candidate's first 15 seconds; 0 for one, as there is later.
+	Looks int
 	// Warm is how many seconds live is watched alone, Seconds how long the candidate is.
 	Warm, Seconds int
 }
@@ -34,10 +36,10 @@ type Outcome struct {
 	Decision analysis.Decision
 	// Requests of the candidate and Seconds until then.
 	Requests uint64
-	Seconds  int
+	Seconds  float64
 }
 
-// Run lets a release run, with a read every second, until the analysis says one of the decisions or the time is over.
+// Run lets a release run until the analysis says one of the decisions or the time is over.
 func (r Release) Run(a *analysis.Analysis, random *rand.Rand, until ...analysis.Decision) Outcome {
 	var candidate, live metric.Counters
 	var out Outcome
@@ -49,16 +51,23 @@ func (r Release) Run(a *analysis.Analysis, random *rand.Rand, until ...analysis.
 		if since := second - r.Warm - r.Seconds/2; r.Incident > 0 && since >= 0 && since < 60 {
 			rates = [2]float64{r.Incident, r.Incident}
 		}
-		read := analysis.Read{At: time.Unix(int64(1_000_000+second), 0), Live: &live, Candidate: &candidate}
-		if second < r.Warm {
-			count(&live, random, all+r.RPS, rates[1])
-		} else {
-			count(&live, random, all, rates[1])
-			count(&candidate, random, r.RPS, rates[0])
+		looks := 1
+		if since := second - r.Warm; since >= 0 && since < 15 {
+			looks = max(r.Looks, 1)
 		}
-		out = Outcome{a.Look(read), candidate.Requests, second - r.Warm + 1}
-		if slices.Contains(until, out.Decision) {
-			return out
+		for look := range looks {
+			part := 1 / float64(looks)
+			if second < r.Warm {
+				count(&live, random, (all+r.RPS)*part, rates[1])
+			} else {
+				count(&live, random, all*part, rates[1])
+				count(&candidate, random, r.RPS*part, rates[0])
+			}
+			at := time.Unix(int64(1_000_000+second), int64(look+1)*int64(time.Second)/int64(looks))
+			out = Outcome{a.Look(analysis.Read{At: at, Live: &live, Candidate: &candidate}), candidate.Requests, float64(second-r.Warm) + float64(look+1)*part}
+			if slices.Contains(until, out.Decision) {
+				return out
+			}
 		}
 	}
 	return out
@@ -94,7 +103,7 @@ func EachRequest(a *analysis.Analysis, random *rand.Rand, share, live, candidate
 	var c, l metric.Counters
 	at := time.Unix(1_000_000, 0)
 	look := func() analysis.Decision {
-		at = at.Add(time.Millisecond)
+		at = at.Add(analysis.Round)
 		return a.Look(analysis.Read{At: at, Candidate: &c, Live: &l})
 	}
 	look()

@@ -21,10 +21,15 @@ import (
 )
 
 const (
-	// Interval is how often a replica is asked at most, however many sources read.
+	// Interval is how often a replica is asked at most, however many sources read, but for one that comes again sooner: it gets a new answer
+	// if the last one is as old as Soonest.
 	Interval = time.Second
+	Soonest  = 300 * time.Millisecond
 	// answerTime bounds one answer.
 	answerTime = 3 * time.Second
+	// grace is how much longer than the others one is waited for that did not answer the last time, so that one that hangs makes all blind
+	// once only.
+	grace = 250 * time.Millisecond
 	// idle is for how long a source that nobody reads is still thought of.
 	idle = time.Minute
 	// maxNames bounds what is remembered of whose names are wanted.
@@ -135,8 +140,12 @@ func (i *Ingress) round(ctx context.Context, s *Source) (*round, metric.Cost, er
 	}
 	defer i.turn.Give()
 	now := i.o.Now()
-	// Somebody who reads every second and comes a little early is to get a new answer.
-	if l := i.last; l != nil && l.generation == i.current() && now.Sub(l.at) < Interval*3/4 && !now.Before(l.at) {
+	// Somebody who comes a little early is to get a new answer.
+	age := Interval * 3 / 4
+	if s.has(i.last) {
+		age = Soonest * 3 / 4
+	}
+	if l := i.last; l != nil && l.generation == i.current() && now.Sub(l.at) < age && !now.Before(l.at) {
 		return l, metric.Cost{}, nil
 	}
 	w, generation := i.wish(now)
@@ -214,7 +223,11 @@ func (i *Ingress) wants(f *format, key []byte) []*Source {
 
 // ask asks every replica at the same time.
 func (i *Ingress) ask(ctx context.Context, w wish, now time.Time) (*round, error) {
-	again := i.last == nil || len(i.last.lacking) > 0
+	var lacked []string
+	if i.last != nil {
+		lacked = i.last.lacking
+	}
+	again := i.last == nil || len(lacked) > 0
 	replicas, cost, err := i.o.Finder.Find(ctx, again)
 	if err != nil {
 		return nil, err
@@ -222,10 +235,16 @@ func (i *Ingress) ask(ctx context.Context, w wish, now time.Time) (*round, error
 	r := &round{at: now, pages: map[string]*page{}, present: map[string]bool{}, cost: cost}
 	var mu sync.Mutex
 	var failures []error
-	var wait sync.WaitGroup
+	late, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var others, laggards sync.WaitGroup
 	for _, one := range replicas {
 		r.present[one.Name] = true
-		wait.Go(func() {
+		ctx, group := ctx, &others
+		if slices.Contains(lacked, one.Name) {
+			ctx, group = late, &laggards
+		}
+		group.Go(func() {
 			p, bytes, err := i.replica(ctx, one, w, now)
 			mu.Lock()
 			defer mu.Unlock()
@@ -238,7 +257,9 @@ func (i *Ingress) ask(ctx context.Context, w wish, now time.Time) (*round, error
 			r.pages[one.Name] = p
 		})
 	}
-	wait.Wait()
+	others.Wait()
+	defer time.AfterFunc(grace, cancel).Stop()
+	laggards.Wait()
 	slices.Sort(r.lacking)
 	if len(r.pages) > 0 {
 		return r, nil
@@ -262,8 +283,12 @@ func (i *Ingress) replica(ctx context.Context, one Replica, w wish, now time.Tim
 	defer func() { _ = body.Close() }()
 	counting := &counter{r: body}
 	p, err := scan(counting, w, now)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil || ctx.Err() == nil:
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		err = fmt.Errorf("it does not answer within %s", i.o.AnswerTime)
+	default:
+		err = errors.New("it still does not answer")
 	}
 	return p, counting.n, err
 }

@@ -278,6 +278,49 @@ func TestOneRoundForAll(t *testing.T) {
 	}
 }
 
+// Who comes again sooner than others gets a new answer, and the others what that said.
+func TestWhoComesAgainSooner(t *testing.T) {
+	c := newClock()
+	x := newController(t, c, "traefik")
+	x.serve(blue, 1, 0, 0)
+	finder, _ := ingress.URLs(nil, x.Server.URL)
+	all := ingress.New(ingress.Options{Finder: finder, Now: c.Now, AnswerTime: time.Minute})
+	var sources []metric.Source
+	for range 2 {
+		s, err := all.Source(subject(), metric.Question{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, s)
+	}
+	for range 2 { // the second round is the first that knows of both
+		for _, s := range sources {
+			if _, err := s.Read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, step := range []struct {
+		after      time.Duration
+		who        int
+		wantAsked  int
+		wantCounts uint64
+	}{
+		{100 * time.Millisecond, 0, 0, 0}, {200 * time.Millisecond, 0, 1, 1}, {0, 1, 0, 1}, {300 * time.Millisecond, 0, 1, 2},
+		{0, 1, 0, 2}, {200 * time.Millisecond, 1, 0, 2}, {100 * time.Millisecond, 1, 1, 3},
+	} {
+		x.Fault(nil)
+		if step.wantAsked > 0 {
+			x.serve(blue, 1, 0, 0)
+		}
+		c.move(step.after)
+		r, err := sources[step.who].Read(t.Context())
+		if n := len(x.Seen()); err != nil || n != step.wantAsked || r.Slots[blue].Requests != step.wantCounts {
+			t.Errorf("%+v: asked %d times, %+v, %v", step, n, r.Slots, err)
+		}
+	}
+}
+
 // A clock that is set back neither stops the counting nor turns it around.
 func TestClockSetBack(t *testing.T) {
 	c := newClock()

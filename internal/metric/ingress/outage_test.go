@@ -1,6 +1,7 @@
 package ingress_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -36,6 +37,32 @@ func TestReplicaAwayForAMinute(t *testing.T) {
 		if got := r.Slots[blue]; got.Requests != 5 || got.Failed != 1 || got.Slow != 2 || r.Lacking != "" {
 			t.Errorf("back, restarted %t: %+v, %q", restarts, got, r.Lacking)
 		}
+	}
+}
+
+// One of two replicas hangs: the others are waited for no longer because of it, and it is back as soon as it answers again.
+func TestReplicaHangs(t *testing.T) {
+	c := newClock()
+	one, two := newController(t, c, "traefik"), newController(t, c, "traefik")
+	s := bed(t, c, metric.Question{}, one, two)
+	one.serve(green, 9, 0, 0)
+	read(t, c, s)
+	two.Always(proxy.Reset)
+	read(t, c, s)
+	two.Always(two.Hang)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // an answer may take a minute here
+	defer cancel()
+	for i := range 3 {
+		one.serve(green, 1, 0, 0)
+		c.move(time.Second)
+		if r, err := s.Read(ctx); err != nil || r.Slots[green].Requests != uint64(i+1) || r.Lacking == "" {
+			t.Fatalf("it gave %+v, %v", r, err)
+		}
+	}
+	two.serve(green, 4, 0, 0)
+	two.Fault(nil)
+	if r := read(t, c, s); r.Slots[green].Requests != 7 || r.Lacking != "" {
+		t.Errorf("back: %+v, %q", r, r.Lacking)
 	}
 }
 

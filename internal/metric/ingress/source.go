@@ -47,7 +47,14 @@ func (s *Source) op() string {
 	return fmt.Sprintf("count requests of %s at %s", s.subject.Service, s.ingress.o.Finder)
 }
 
-// Read asks the controller, unless somebody did within the last second.
+// has says that the source has taken a round already.
+func (s *Source) has(r *round) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last == r
+}
+
+// Read asks the controller, unless somebody else did within the last second.
 func (s *Source) Read(ctx context.Context) (metric.Reading, error) {
 	r, cost, err := s.ingress.round(ctx, s)
 	if err != nil {
