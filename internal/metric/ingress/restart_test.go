@@ -209,6 +209,26 @@ func (w *watched) start() {
 	}
 }
 
+// away ends it for a few looks. They say so, and learn nothing.
+func (w *watched) away() {
+	w.t.Helper()
+	w.kill()
+	down := w.looks("that it is down", func(j v1alpha1.Judgement) bool { return j.Verdict == string(analysis.SourceDown) })
+	for range 3 {
+		j := w.look()
+		if j.Verdict != string(analysis.SourceDown) || j.Decision != string(analysis.More) {
+			w.t.Errorf("while it is down: %s, %s: %s", j.Decision, j.Verdict, j.Sentence)
+		}
+		if was, is := w.known(down), w.known(j); is != was {
+			w.t.Errorf("while it is down, %+v becomes %+v", was, is)
+		}
+	}
+	if w.users.Snapshot().Failed == 0 {
+		w.t.Error("users got answers from nobody")
+	}
+	w.start()
+}
+
 // settle sends users away, and waits until all is counted that was answered since Traefik began, and nothing besides.
 func (w *watched) settle() {
 	w.t.Helper()
@@ -246,34 +266,36 @@ func (w *watched) settle() {
 	}
 }
 
-// Traefik ends under its users, without a chance to say so, and comes back: it is away for a while, then only between two looks. What it had
-// counted is neither counted again nor taken back, what nobody answered meanwhile is nobody's fault, and what the candidate is like afterwards
-// is found out.
+// same looks once more: what was never left out is known to the analysis exactly as it was read.
+func (w *watched) same(gap time.Duration) {
+	w.t.Helper()
+	known, read := w.known(w.look()), w.reading().Slots
+	if gap < time.Hour {
+		return
+	}
+	for slot, rate := range map[v1alpha1.Slot]analysis.Rate{blue: known.Live, green: known.Candidate} {
+		if c := read[slot]; rate.Requests != c.Requests || rate.Bad != c.Failed {
+			w.t.Errorf("%s: %d of %d failed for the analysis, and %+v is counted", slot, rate.Bad, rate.Requests, c)
+		}
+	}
+}
+
+// Traefik ends under its users, without a chance to say so, and comes back: it is away for a while, and once only between two looks. What it
+// had counted is neither counted again nor taken back, what nobody answered meanwhile is nobody's fault, and what the candidate is like
+// afterwards is found out.
 func TestTraefikRestarts(t *testing.T) {
 	for _, test := range []struct {
 		kind v1alpha1.Router
 		// gap is how far two readings may be apart: it is away for less, and for more.
 		gap time.Duration
-	}{{v1alpha1.RouterNginx, time.Hour}, {v1alpha1.RouterGateway, 3 * time.Second}} {
+		// alone says that the candidate has all traffic at last: it is held against what live was.
+		alone bool
+	}{{v1alpha1.RouterNginx, time.Hour, true}, {v1alpha1.RouterGateway, 3 * time.Second, false}} {
 		t.Run(string(test.kind), func(t *testing.T) {
 			w := newWatched(t, test.kind, test.gap)
 			w.more()
 
-			w.kill()
-			down := w.looks("that it is down", func(j v1alpha1.Judgement) bool { return j.Verdict == string(analysis.SourceDown) })
-			for range 5 {
-				j := w.look()
-				if j.Verdict != string(analysis.SourceDown) || j.Decision != string(analysis.More) {
-					t.Errorf("while it is down: %s, %s: %s", j.Decision, j.Verdict, j.Sentence)
-				}
-				if was, is := w.known(down), w.known(j); is != was {
-					t.Errorf("while it is down, %+v becomes %+v", was, is)
-				}
-			}
-			if w.users.Snapshot().Failed == 0 {
-				t.Error("users got answers from nobody")
-			}
-			w.start()
+			w.away()
 			w.more()
 			w.settle()
 			w.same(test.gap)
@@ -295,29 +317,25 @@ func TestTraefikRestarts(t *testing.T) {
 				t.Errorf("2 answers were slow, and %d are counted", slow)
 			}
 
+			if test.alone {
+				w.shift(v1alpha1.Only(green))
+				w.scene.Step, w.scene.Weight, w.scene.Alone, w.scene.Since = 2, 100, true, time.Now()
+			}
 			w.come(50)
+			w.more()
+			w.away()
 			w.more()
 			w.sick = true
 			w.slots[green].every.Store(3)
 			j := w.looks("that it fails", func(j v1alpha1.Judgement) bool { return j.Decision == string(analysis.Abort) })
-			if j.Verdict != string(analysis.Bad) || !strings.Contains(j.Sentence, "requests failed") {
-				t.Errorf("%s: %s", j.Verdict, j.Sentence)
+			held := analysis.AgainstLive
+			if test.alone {
+				held = analysis.AgainstBaseline
+			}
+			if j.Verdict != string(analysis.Bad) || w.known(j).Test != held {
+				t.Errorf("%s, against %s: %s", j.Verdict, w.known(j).Test, j.Sentence)
 			}
 			w.settle()
 		})
-	}
-}
-
-// same looks once more: what was never left out is known to the analysis exactly as it was read.
-func (w *watched) same(gap time.Duration) {
-	w.t.Helper()
-	known, read := w.known(w.look()), w.reading().Slots
-	if gap < time.Hour {
-		return
-	}
-	for slot, rate := range map[v1alpha1.Slot]analysis.Rate{blue: known.Live, green: known.Candidate} {
-		if c := read[slot]; rate.Requests != c.Requests || rate.Bad != c.Failed {
-			w.t.Errorf("%s: %d of %d failed for the analysis, and %+v is counted", slot, rate.Bad, rate.Requests, c)
-		}
 	}
 }
