@@ -18,7 +18,7 @@ import (
 // what nobody answered, and ends verified, by what was counted before and after.
 func TestIngressRestarts(t *testing.T) {
 	testRouters(t, func(t *testing.T, router string) {
-		s := newAnalyzed(t, "restart-"+router, holding(router, "15s"), nil)
+		s := newAnalyzed(t, "restart-"+router, holding(router, "30s"), nil)
 		in, err := traefik.New(t.Context(), traefik.Options{Bin: s.bin, Dir: t.TempDir(), Log: t.Output()})
 		if err != nil {
 			t.Fatal(err)
