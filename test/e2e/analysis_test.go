@@ -77,8 +77,9 @@ type record struct {
 		Evidence []string
 	}
 	History []struct {
-		At    time.Time
-		Phase string
+		At      time.Time
+		Phase   string
+		Message string
 	}
 }
 
