@@ -36,6 +36,14 @@ type Analysis struct {
 	OnSourceDown Outcome `json:"onSourceDown,omitempty"`
 }
 
+// AsksErrors says whether failed requests are asked for: always, but where only slow ones are, and only those are counted.
+func (a Analysis) AsksErrors() bool {
+	if a.Errors != nil || a.Slower == nil || a.Source == nil || a.Source.Prometheus == nil {
+		return true
+	}
+	return a.Source.Prometheus.Failed != "" || a.Source.Prometheus.Slow == ""
+}
+
 // Outcome says what becomes of a rollout that lacks evidence.
 type Outcome string
 

@@ -48,12 +48,18 @@ func (e *examiner) sources(ctx context.Context, req DiagnoseRequest, env v1alpha
 // anySubject stands for whatever slots a service has by now: names of what is counted follow from the service's own.
 func anySubject(service, environment string, env v1alpha1.Environment) metric.Subject {
 	s := metric.Subject{Service: service, Environment: environment, Namespace: env.Namespace, Entry: env.Entry,
-		Candidate: v1alpha1.SlotDirect, Routes: map[v1alpha1.Slot]v1alpha1.Routes{}}
+		Candidate: v1alpha1.SlotDirect}
 	if env.Strategy.Direct == nil {
 		s.Live, s.Candidate = v1alpha1.SlotBlue, v1alpha1.SlotGreen
 	}
+	return routed(s)
+}
+
+// routed gives slots that are not there yet routes of the names that they usually have.
+func routed(s metric.Subject) metric.Subject {
+	s.Routes = map[v1alpha1.Slot]v1alpha1.Routes{}
 	for _, slot := range s.Slots() {
-		s.Routes[slot] = v1alpha1.Routes{Services: []v1alpha1.StableService{{Name: service, SlotService: slot.HelmRelease(service)}}}
+		s.Routes[slot] = v1alpha1.Routes{Services: []v1alpha1.StableService{{Name: s.Service, SlotService: slot.HelmRelease(s.Service)}}}
 	}
 	return s
 }

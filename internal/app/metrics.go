@@ -187,13 +187,14 @@ func (m *meters) Counters(subject metric.Subject, spec v1alpha1.Analysis, one v1
 		return guard.Feed{}, m.usage("metrics", "metric %s has no pair of counters", one.Name).
 			WithHint("give `prometheus: {requests: …, failed: …}`, or a `condition` for one number")
 	}
-	return m.counters(subject, spec, v1alpha1.PrometheusCounters{Requests: one.Prometheus.Requests, Failed: one.Prometheus.Failed})
+	feed, err := m.counters(subject, spec, v1alpha1.PrometheusCounters{Requests: one.Prometheus.Requests, Failed: one.Prometheus.Failed})
+	return feed, fault.Wrap(fault.KindOf(err), "metric "+one.Name, err)
 }
 
 // answers refuses queries that leave a question without an answer: what is not counted would look as if it never happened.
 func (m *meters) answers(spec v1alpha1.Analysis, queries v1alpha1.PrometheusCounters) error {
 	switch {
-	case queries.Failed == "" && (spec.Errors != nil || spec.Slower == nil):
+	case queries.Failed == "" && spec.AsksErrors():
 		return m.usage("source.prometheus", "errors are asked for, and no query counts requests that failed").WithHint("add `failed: …`")
 	case queries.Slow == "" && spec.Slower != nil:
 		return m.usage("source.prometheus", "slow requests are asked for, and no query counts them").WithHint("add `slow: …`")

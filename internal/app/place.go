@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/deploy"
+	"github.com/sluice-dev/sluice/internal/guard"
 	"github.com/sluice-dev/sluice/internal/rollout"
 	"github.com/sluice-dev/sluice/internal/store"
 	"github.com/sluice-dev/sluice/internal/traffic"
@@ -23,8 +24,8 @@ type Place struct {
 	Routers  map[v1alpha1.Router]traffic.Router
 	Machine  *rollout.Machine
 	// Prepare makes the namespace where it is missing and pins the cluster's identity where none is named. It is the first write, and says what
-	// it did. Missing rights are an error; a way back takes fewer of them.
-	Prepare func(ctx context.Context, back bool) (Prepared, error)
+	// it did. Missing rights are an error, and an analysis that is wrong in itself; a way back takes fewer rights, and is not analyzed.
+	Prepare func(ctx context.Context, start rollout.Start) (Prepared, error)
 	// Versions says which version of each variable a release gets, and what is to be said of them. recorded are those that it ran with, on
 	// the way back; nil for the current ones.
 	Versions func(ctx context.Context, release *v1alpha1.Release, environment string, recorded map[string]string) (map[string]string, []string, error)
@@ -33,6 +34,7 @@ type Place struct {
 	// Forget removes what Prepare wrote but the namespace, when the last service has left.
 	Forget func(ctx context.Context) error
 
+	guard    *guard.Guard
 	keeper   variables.Keeper
 	referrer variables.Referrer
 }
@@ -65,14 +67,17 @@ func (a *App) Open(ctx context.Context, service, environment string, env v1alpha
 	p := &Place{
 		Key:         store.Key{Service: service, Environment: environment, Namespace: env.Namespace},
 		Environment: env, Identity: c.name(),
-		Prepare: func(ctx context.Context, back bool) (Prepared, error) {
-			if err := c.allowedIn(ctx, env, back); err != nil {
-				return Prepared{}, err
-			}
-			return c.prepare(ctx, environment, env.Namespace, pinned || spec.Identity != "")
-		},
 		Allowed: func(ctx context.Context) error { return c.allowed(ctx, env.Namespace, deploymentRights(env.Strategy)) },
 		Forget:  func(ctx context.Context) error { return c.forget(ctx, env.Namespace) },
+	}
+	p.Prepare = func(ctx context.Context, start rollout.Start) (Prepared, error) {
+		if err := c.allowedIn(ctx, env, start.Back); err != nil {
+			return Prepared{}, err
+		}
+		if err := p.analyzable(ctx, start); err != nil {
+			return Prepared{}, err
+		}
+		return c.prepare(ctx, environment, env.Namespace, pinned || spec.Identity != "")
 	}
 	return p, a.wire(p, c)
 }

@@ -64,10 +64,10 @@ func (a *App) wire(p *Place, c *cluster) error {
 	p.Locker = kube.NewLocker(c.client, kube.LockerOptions{Term: term, Watching: func(holder string, most time.Duration) {
 		a.o.Log(fmt.Sprintf("%s in %s is locked by %s; watching for up to %s whether that run is alive", p.Key.Service, p.Key.Environment, holder, most))
 	}})
+	p.guard = guard.New(guard.Options{Sources: a.meters(c, p.Key.Environment), Now: a.o.Now})
 	p.Machine = rollout.New(rollout.Options{
 		Store: p.Store, Releaser: p.Releaser, Routers: p.Routers, Gates: gates, Releases: a,
-		Guard:    guard.New(guard.Options{Sources: a.meters(c, p.Key.Environment), Now: a.o.Now}),
-		Announce: a.o.Announce, Observed: a.o.Observed, Now: a.o.Now, Interval: c.interval,
+		Guard: p.guard, Announce: a.o.Announce, Observed: a.o.Observed, Now: a.o.Now, Interval: c.interval,
 	})
 	return nil
 }

@@ -82,7 +82,10 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 	if s.release, s.ref, err = b.Promote(ctx, s.release, s.ref, s.environment); err != nil {
 		return nil, err
 	}
-	prepared, err := place.Prepare(ctx, s.back)
+	start := rollout.Start{
+		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, Variables: versions, By: inv.by(), Reason: s.reason, Back: s.back,
+	}
+	prepared, err := place.Prepare(ctx, start)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +96,7 @@ func (inv *invocation) ship(ctx context.Context, b Backend, p progress, s shipme
 		p.Note(fmt.Sprintf("cluster identity pinned; name it in sluice.yaml: environments.%s.cluster.identity: %s", s.environment, place.Identity))
 	}
 	begun := inv.Now()
-	r, err := place.Machine.Run(ctx, rollout.Start{
-		Key: place.Key, Release: *s.release, Ref: s.ref, Environment: place.Environment, Variables: versions, By: inv.by(), Reason: s.reason, Back: s.back,
-	}, rollout.DriveOptions{Locker: place.Locker, Holder: inv.holder(), WaitSettled: s.wait})
+	r, err := place.Machine.Run(ctx, start, rollout.DriveOptions{Locker: place.Locker, Holder: inv.holder(), WaitSettled: s.wait})
 	if err == nil {
 		if err := place.Tidy(ctx); err != nil {
 			// Nothing is wrong with what was deployed, and the next run tries again.

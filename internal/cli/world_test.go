@@ -341,9 +341,9 @@ func (b *backend) Open(_ context.Context, service, environment string, env v1alp
 				return ctx.Err()
 			},
 		}),
-		Prepare: func(_ context.Context, back bool) (app.Prepared, error) {
+		Prepare: func(_ context.Context, start rollout.Start) (app.Prepared, error) {
 			b.prepared++
-			b.back = back
+			b.back = start.Back
 			return app.Prepared{}, nil
 		},
 		Allowed: func(context.Context) error { return nil },

@@ -78,7 +78,7 @@ func (c analysisCheck) questions() {
 		most = q.Max
 		c.codes(child(errors, "codes"), q.Codes)
 	}
-	if asksErrors(c.a) {
+	if c.a.AsksErrors() {
 		c.limit(errors, most)
 	}
 	if q := c.a.Slower; q != nil {
@@ -88,19 +88,6 @@ func (c analysisCheck) questions() {
 		}
 		c.limit(path, q.Max)
 	}
-}
-
-// asksErrors says whether failed requests are asked for: always, but where only slow ones are counted.
-func asksErrors(a v1alpha1.Analysis) bool {
-	p := prometheusOf(a)
-	return a.Errors != nil || p == nil || p.Failed != "" || p.Slow == ""
-}
-
-func prometheusOf(a v1alpha1.Analysis) *v1alpha1.PrometheusCounters {
-	if a.Source == nil {
-		return nil
-	}
-	return a.Source.Prometheus
 }
 
 // limit checks the limit of a question, without which nobody judges the candidate where nothing runs beside it.
@@ -120,7 +107,7 @@ func (c analysisCheck) share(path string, s v1alpha1.Share, most v1alpha1.Share)
 }
 
 func (c analysisCheck) codes(path string, codes []string) {
-	if p := prometheusOf(c.a); p != nil && c.positions.has(path) {
+	if s := c.a.Source; s != nil && s.Prometheus != nil && c.positions.has(path) {
 		c.reportKey(path, "remove it", "means nothing here: source.prometheus.failed says itself which requests failed")
 		return
 	}
@@ -306,7 +293,7 @@ func analysisDefaults(e v1alpha1.Environment) {
 	if a == nil {
 		return
 	}
-	if a.Errors == nil && asksErrors(*a) {
+	if a.Errors == nil && a.AsksErrors() {
 		a.Errors = &v1alpha1.ErrorsQuestion{}
 	}
 	orShare(&a.FalseAbort, guard.FalseAbort)

@@ -53,7 +53,7 @@ func (c analysisCheck) leastPart(whole float64) float64 {
 // questionsAsked are those about the part of requests that is bad, ownQuestions those of them that are metrics of one's own.
 func (c analysisCheck) questionsAsked() int {
 	n := c.ownQuestions()
-	if asksErrors(c.a) || c.a.Slower == nil {
+	if c.a.AsksErrors() {
 		n++
 	}
 	if c.a.Slower != nil {

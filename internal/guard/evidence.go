@@ -14,8 +14,9 @@ import (
 const (
 	// chartWidth is how many marks a course of time has at most.
 	chartWidth = 60
-	// mostCodes is how many status codes are listed.
+	// mostCodes is how many status codes are listed, and keptCodes how many of a slot are told apart.
 	mostCodes = 8
+	keptCodes = 50
 )
 
 // evidence is what people look at when they are told of a judgement: each question with its counts, the status codes, the course of time.
@@ -45,7 +46,7 @@ func (i *inquiry) evidence() []string {
 		}
 		lines = append(lines, i.prefix()+a.Line())
 	}
-	lines = append(lines, i.codes()...)
+	lines = append(lines, i.answers()...)
 	// The course of the question that decided, or else of the first.
 	shown := 0
 	for q, a := range report.Answers {
@@ -61,21 +62,45 @@ func (i *inquiry) evidence() []string {
 	return lines
 }
 
-// codes are the answers by status code, the failing ones first.
-func (i *inquiry) codes() []string {
+// codes are answers by slot and status code.
+type codes map[v1alpha1.Slot]map[string]uint64
+
+// codes are all answers that were counted.
+func (i *inquiry) codes() codes {
+	all := codes{}
+	for _, some := range []codes{i.earlier, i.reading.Codes} {
+		for slot, counts := range some {
+			if all[slot] == nil {
+				all[slot] = map[string]uint64{}
+			}
+			for _, code := range slices.Sorted(maps.Keys(counts)) {
+				n := counts[code]
+				if _, known := all[slot][code]; !known && len(all[slot]) >= keptCodes {
+					code = "other codes"
+				}
+				all[slot][code] += n
+			}
+		}
+	}
+	return all
+}
+
+// answers are those of both slots by status code, the failing ones first.
+func (i *inquiry) answers() []string {
 	var lines []string
+	all := i.codes()
 	for _, of := range []struct {
 		role string
 		slot v1alpha1.Slot
 	}{{"candidate", i.subject.Candidate}, {"live", i.subject.Live}} {
-		codes := i.reading.Codes[of.slot]
-		if of.slot == v1alpha1.SlotNone || len(codes) == 0 || of.role == "live" && of.slot == i.subject.Candidate {
+		counts := all[of.slot]
+		if of.slot == v1alpha1.SlotNone || len(counts) == 0 || of.role == "live" && of.slot == i.subject.Candidate {
 			continue
 		}
-		order := slices.SortedFunc(maps.Keys(codes), func(a, b string) int { return cmp.Compare(b, a) })
+		order := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Compare(b, a) })
 		var parts []string
 		for _, code := range order[:min(len(order), mostCodes)] {
-			parts = append(parts, fmt.Sprintf("%d × %s", codes[code], code))
+			parts = append(parts, fmt.Sprintf("%d × %s", counts[code], code))
 		}
 		if more := len(order) - mostCodes; more > 0 {
 			parts = append(parts, fmt.Sprintf("and %d other codes", more))

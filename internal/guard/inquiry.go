@@ -70,7 +70,7 @@ func counters(m v1alpha1.Metric) kind {
 // questionsOf are what is asked of requests.
 func questionsOf(spec v1alpha1.Analysis) []analysis.Question {
 	var asked []analysis.Question
-	if spec.Errors != nil || spec.Slower == nil {
+	if spec.AsksErrors() {
 		q := analysis.Question{Name: "errors", Bad: analysis.Failed}
 		if spec.Errors != nil {
 			q.Max = float64(spec.Errors.Max)
@@ -103,6 +103,8 @@ type inquiry struct {
 	sent    uint64
 	// courses are those of the questions.
 	courses []analysis.Course
+	// earlier are the status codes that other sources, and other runs, have counted before.
+	earlier codes
 }
 
 func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, falseAbort float64, k kind) (*inquiry, error) {
@@ -149,6 +151,7 @@ func (i *inquiry) connect(sources Sources, s Scene) error {
 	}
 	feed, err := i.kind.feed(sources, s, of)
 	if err == nil {
+		i.earlier, i.reading.Codes = i.codes(), nil // the new one counts from nothing on
 		i.feed, i.subject = feed, of
 		i.analysis.SetGap(feed.Gap)
 	}
@@ -241,9 +244,10 @@ func (i *inquiry) beginStep() {
 type kept struct {
 	Analysis *analysis.Analysis `json:"analysis"`
 	Courses  []analysis.Course  `json:"courses,omitempty"`
+	Codes    codes              `json:"codes,omitempty"`
 }
 
-func (i *inquiry) keep() kept { return kept{i.analysis, i.courses} }
+func (i *inquiry) keep() kept { return kept{i.analysis, i.courses, i.codes()} }
 
 // restore goes on from what another run kept. What cannot be read is begun anew, which costs time and nothing else.
 func (i *inquiry) restore(k kept) {
@@ -252,7 +256,7 @@ func (i *inquiry) restore(k kept) {
 	}
 	i.answered = !k.Analysis.Report().At.IsZero()
 	k.Analysis.GoOn()
-	i.analysis, i.report = k.Analysis, k.Analysis.Report()
+	i.analysis, i.report, i.earlier = k.Analysis, k.Analysis.Report(), k.Codes
 	if len(k.Courses) == len(i.courses) {
 		i.courses = k.Courses
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-dev/sluice/test/traefik"
 )
 
 const (
@@ -51,11 +53,12 @@ func exposedCandidates() []exposed {
 // exposure times, for each router, for how long users get bad answers of a candidate that has 20 % of 200 requests/s, from the first to the
 // last; how soon one that crashes is given up; and counts healthy ones that are taken back.
 func exposure(ctx context.Context, b *bed) error {
-	gathering, stop, err := b.gathering(ctx)
+	// The local cluster's own Traefik applies changes after 100 ms; this one gathers them, as is the default.
+	gathering, err := traefik.New(ctx, traefik.Options{Bin: b.bin, Dir: b.dir, Gather: true})
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer gathering.Close()
 	var all outcome
 	for _, router := range b.routers {
 		x := &exposition{bed: b, router: router, gathering: gathering, project: project{name: "exposure-" + router, router: router, env: asLive}}
@@ -121,7 +124,7 @@ type exposition struct {
 	router  string
 	project project
 	// gathering is the entry with the throttle that is the default.
-	gathering entry
+	gathering *traefik.Process
 }
 
 func (x *exposition) run(ctx context.Context) error {
@@ -175,7 +178,7 @@ func (x *exposition) prepare(ctx context.Context, c exposed) error {
 		asks = append(asks, c.asks)
 	}
 	if !c.prompt {
-		asks = append(asks, fmt.Sprintf("source: {ingress: {urls: ['%s']}}", x.gathering.metrics))
+		asks = append(asks, fmt.Sprintf("source: {ingress: {urls: ['%s']}}", x.gathering.Metrics))
 	}
 	// The first installation comes before the first user: nothing could be known of it.
 	if c.version != exposedLive {
@@ -193,5 +196,5 @@ func (x *exposition) entryOf(c exposed) string {
 	if c.prompt {
 		return strings.TrimPrefix(strings.TrimSuffix(x.Entries[0], "/"), "http://")
 	}
-	return x.gathering.address
+	return x.gathering.Address
 }

@@ -129,11 +129,29 @@ func TestPrometheusAsSource(t *testing.T) {
 	}
 }
 
+// noToken asks a Prometheus with a token that the run does not have: in place that would be told too late, when it has been changed.
+func (s *service) noToken() {
+	s.t.Helper()
+	environment, before := s.environment, s.record().Number
+	defer func() { s.environment = environment }()
+	s.environment = map[string]any{"analysis": map[string]any{
+		"errors":     map[string]any{"max": "1%"},
+		"prometheus": map[string]any{"url": "http://127.0.0.1:1", "token": map[string]any{"env": "SLUICE_TEST_NO_TOKEN"}},
+		"source":     map[string]any{"prometheus": map[string]any{"requests": `r{pod=~"{{.Release}}-.*"}`, "failed": `f{pod=~"{{.Release}}-.*"}`}},
+	}}
+	s.must(2, "nothing was deployed", "environments.test.analysis.prometheus.token", "export SLUICE_TEST_NO_TOKEN")(s.release(nil))
+	s.serves("1.0.0")
+	if r := s.record(); r.Number != before {
+		s.t.Errorf("rollout %d was begun, and is %s", r.Number, r.Phase)
+	}
+}
+
 // TestAnalysisInPlace has nothing to compare with but a limit.
 func TestAnalysisInPlace(t *testing.T) {
 	s := newAnalyzed(t, "in-place", direct(), judging(map[string]any{"errors": map[string]any{"max": "1%"}}))
 	// A gate that a failing version passes.
 	s.gates = []any{map[string]any{"http": map[string]any{"path": "/readyz", "expect": map[string]any{"status": 200}}}}
+	s.noToken()
 	users := s.audience()
 	s.must(4, "requests failed", "1 % may")(s.release(failing("nginx", "0.2")))
 	s.serves("1.0.0")

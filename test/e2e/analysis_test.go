@@ -77,8 +77,9 @@ type record struct {
 		Evidence []string
 	}
 	History []struct {
-		At    time.Time
-		Phase string
+		At      time.Time
+		Phase   string
+		Message string
 	}
 }
 
@@ -188,14 +189,17 @@ func TestAnalysis(t *testing.T) {
 // noSuchBucket asks for a limit that nobody counts at: that is said before anything is changed.
 func (s *service) noSuchBucket() {
 	s.t.Helper()
-	live := fmt.Sprintf("%d.0.0", s.version)
+	live, before := fmt.Sprintf("%d.0.0", s.version), s.record().Number
 	environment := s.environment
 	defer func() { s.environment = environment }()
 	s.environment = map[string]any{"analysis": judging(map[string]any{"slower": map[string]any{"than": "400ms"}})}
 	stream := load.Start(s.t.Context(), load.Options{URL: s.url() + "/", Rate: s.rate, Timeout: 20 * time.Second, Good: func(_ int, body []byte) bool {
 		return bytes.Contains(body, []byte(`"version":"`+live+`"`))
 	}})
-	s.must(3, "400ms", "300ms", "500ms")(s.release(nil))
+	s.must(2, "nothing was deployed", "400ms", "300ms", "500ms")(s.release(nil))
+	if r := s.record(); r.Number != before {
+		s.t.Errorf("rollout %d was begun, and is %s", r.Number, r.Phase)
+	}
 	if r := stream.Stop(); r.Failed > 0 || r.Requests < 20 {
 		s.t.Errorf("users met the version: %v", r)
 	}

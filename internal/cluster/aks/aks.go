@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/cluster"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -192,7 +193,7 @@ func (m *managed) hosts() []string {
 }
 
 func (f *Finder) noToken(err error) error {
-	return (&unknown{err}).said(f.op(), "the cluster", "sign in as somebody of the cluster's directory, for example with az login, or give the run a federated or managed identity")
+	return (&identity.NoToken{Err: err}).For(f.op(), "the cluster", "sign in as somebody of the cluster's directory, for example with az login, or give the run a federated or managed identity")
 }
 
 // reach asks the API server for anything at all, without credentials: every answer means that there is a way.

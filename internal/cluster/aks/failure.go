@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-dev/sluice/internal/cluster"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -27,13 +28,13 @@ func (m *manager) unreachable(format string, args ...any) *fault.Error {
 
 // unanswered says why there is no answer; again: it may be asked for once more.
 func (m *manager) unanswered(ctx context.Context, err error, again bool) error {
-	var noToken *unknown
+	var noToken *identity.NoToken
 	var noAnswer *lost
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fault.Wrap(fault.Interrupted, "AKS cluster "+m.spec.Name, ctx.Err())
 	case errors.As(err, &noToken):
-		return noToken.said("AKS cluster "+m.spec.Name, "Azure Resource Manager", "sign in to Azure, for example with az login, or give the run a federated or managed identity")
+		return noToken.For("AKS cluster "+m.spec.Name, "Azure Resource Manager", "sign in to Azure, for example with az login, or give the run a federated or managed identity")
 	case ctx.Err() != nil:
 		err, again = fmt.Errorf("it took too long: %w", ctx.Err()), false
 	case errors.As(err, &noAnswer):
@@ -47,22 +48,6 @@ func (m *manager) unanswered(ctx context.Context, err error, again bool) error {
 		return &variables.Later{Err: failure}
 	}
 	return failure
-}
-
-// said makes an error for people of why there is no token. Whoever signs in knows best of what kind that is, and what to do; otherwise is
-// the cure where it says none.
-func (u *unknown) said(op, what, otherwise string) error {
-	kind, cure := fault.KindOf(u.err), fault.HintOf(u.err)
-	switch kind {
-	case fault.Interrupted:
-		return fault.Wrap(kind, op, u.err)
-	case fault.Internal:
-		kind = fault.Unreachable
-	}
-	if cure == "" {
-		cure = otherwise
-	}
-	return fault.New(kind, op, "no token for %s: %w", what, u.err).WithHint("%s", cure)
 }
 
 // stranger says that something else answers in Azure's place.

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	armpolicy "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm/policy"
 	armruntime "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -49,7 +49,7 @@ func newManager(spec v1alpha1.AKS, o Options) (*manager, error) {
 		o.Transport = http.DefaultClient
 	}
 	// The library would wait by the machine's clock, and as often and as long as it likes.
-	pipeline, err := armruntime.NewPipeline("sluice", "v0.0.0", marked{o.Credential}, runtime.PipelineOptions{}, &armpolicy.ClientOptions{
+	pipeline, err := armruntime.NewPipeline("sluice", "v0.0.0", identity.Mark(o.Credential), runtime.PipelineOptions{}, &armpolicy.ClientOptions{
 		ClientOptions: policy.ClientOptions{
 			Cloud: o.Cloud, Transport: whole{o.Transport}, Retry: policy.RetryOptions{MaxRetries: -1}, Telemetry: policy.TelemetryOptions{Disabled: true},
 		},
@@ -155,26 +155,4 @@ func (w whole) Do(r *http.Request) (*http.Response, error) {
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	return response, nil
-}
-
-// marked tells what the credential says from what Azure Resource Manager says.
-type marked struct{ next azcore.TokenCredential }
-
-// unknown is why there is no token.
-type unknown struct{ err error }
-
-func (u *unknown) Error() string { return u.err.Error() }
-
-// Unwrap returns what the credential said.
-func (u *unknown) Unwrap() error { return u.err }
-
-// NonRetriable keeps the library from wrapping it.
-func (u *unknown) NonRetriable() {}
-
-func (m marked) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	token, err := m.next.GetToken(ctx, o)
-	if err != nil {
-		return token, &unknown{err}
-	}
-	return token, nil
 }

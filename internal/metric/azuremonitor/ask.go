@@ -14,12 +14,11 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/metric"
 )
 
@@ -111,11 +110,11 @@ func (w *Workspace) ask(ctx context.Context, query string) (table, metric.Cost, 
 
 // lost says why there is no answer.
 func (w *Workspace) lost(ctx, inner context.Context, err error) error {
-	var noToken *unknown
+	var noToken *identity.NoToken
 	var outer *url.Error
 	switch {
 	case errors.As(err, &noToken) && inner.Err() == nil:
-		return metric.Down(ctx, "", fmt.Errorf("there is no token for it: %w", noToken.err)).
+		return metric.Down(ctx, "", fmt.Errorf("there is no token for it: %w", noToken.Err)).
 			WithHint("sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity")
 	case inner.Err() != nil:
 		err = fmt.Errorf("it does not answer within %s", w.o.AnswerTime)
@@ -266,26 +265,4 @@ func number(cell any) (float64, bool) {
 		}
 	}
 	return 0, false
-}
-
-// marked tells what the credential says from what the service says.
-type marked struct{ next azcore.TokenCredential }
-
-// unknown is why there is no token.
-type unknown struct{ err error }
-
-func (u *unknown) Error() string { return u.err.Error() }
-
-// Unwrap returns what the credential said.
-func (u *unknown) Unwrap() error { return u.err }
-
-// NonRetriable keeps the library from wrapping it.
-func (u *unknown) NonRetriable() {}
-
-func (m marked) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	token, err := m.next.GetToken(ctx, o)
-	if err != nil {
-		return token, &unknown{err}
-	}
-	return token, nil
 }

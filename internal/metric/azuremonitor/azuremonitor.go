@@ -23,6 +23,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1alpha1"
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/metric"
 )
 
@@ -90,7 +91,7 @@ func New(o Options) (*Workspace, error) {
 	base := "https://" + endpoint.Host
 	w := &Workspace{o: o, name: name, url: base + "/v1" + path + "/query"}
 	w.pipeline = runtime.NewPipeline("sluice", "v1", runtime.PipelineOptions{
-		PerRetry: []policy.Policy{runtime.NewBearerTokenPolicy(marked{o.Credential}, []string{base + "/.default"}, nil)},
+		PerRetry: []policy.Policy{runtime.NewBearerTokenPolicy(identity.Mark(o.Credential), []string{base + "/.default"}, nil)},
 	}, &policy.ClientOptions{
 		Transport: o.Transport,
 		// Whoever reads every few seconds asks again anyway.

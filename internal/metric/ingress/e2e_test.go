@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,13 +57,12 @@ type place struct {
 	node   string
 	target traffic.Target
 	router traffic.Router
-	fails  map[v1alpha1.Slot]*atomic.Int64
-	slow   map[v1alpha1.Slot]*atomic.Int64
+	slots  map[v1alpha1.Slot]*server
 }
 
 func newPlace(t *testing.T, kind v1alpha1.Router) *place {
 	t.Helper()
-	p := &place{Cluster: gatetest.NewCluster(t), t: t, fails: map[v1alpha1.Slot]*atomic.Int64{}, slow: map[v1alpha1.Slot]*atomic.Int64{}}
+	p := &place{Cluster: gatetest.NewCluster(t), t: t, slots: map[v1alpha1.Slot]*server{}}
 	p.host = p.Namespace + ".localhost"
 	nodes, err := p.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(nodes.Items) != 1 {
@@ -93,17 +91,9 @@ func newPlace(t *testing.T, kind v1alpha1.Router) *place {
 // slot runs a server, and says what the slot's chart would render.
 func (p *place) slot(slot v1alpha1.Slot, kind v1alpha1.Router) {
 	t := p.t
-	p.fails[slot], p.slow[slot] = &atomic.Int64{}, &atomic.Int64{}
+	p.slots[slot] = &server{slot: slot}
 	name := "shop-web-" + string(slot)
-	number := p.listen(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if p.slow[slot].Add(-1) >= 0 {
-			time.Sleep(700 * time.Millisecond)
-		}
-		if p.fails[slot].Add(-1) >= 0 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-		_, _ = fmt.Fprintln(w, slot)
-	}))
+	number := p.listen(p.slots[slot])
 	port, protocol, ready := "http", corev1.ProtocolTCP, true
 	if _, err := p.Client.CoreV1().Services(p.Namespace).Create(t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -230,11 +220,11 @@ func TestTraefikOnCluster(t *testing.T) {
 			}
 			p.shift(v1alpha1.Between(blue, green, 0))
 			count(p.send(20, false))
-			p.fails[green].Store(3)
-			p.slow[green].Store(2)
+			p.slots[green].fails.Store(3)
+			p.slots[green].slow.Store(2)
 			count(p.send(10, true))
 			p.shift(v1alpha1.Between(blue, green, 50))
-			p.fails[blue].Store(1)
+			p.slots[blue].fails.Store(1)
 			count(p.send(60, false))
 			p.shift(v1alpha1.Only(green))
 			count(p.send(20, false))

@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -27,7 +28,7 @@ func (s *Store) failure(err error, need right, name, version string) error {
 	if err == nil {
 		return nil
 	}
-	var noToken *unknown
+	var noToken *identity.NoToken
 	var noAnswer *lost
 	if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &noAnswer) && !errors.As(err, &noToken) {
 		err = &lost{err} // the library gives out the context's error in place of the transport's
@@ -35,7 +36,7 @@ func (s *Store) failure(err error, need right, name, version string) error {
 	var answer *azcore.ResponseError
 	switch {
 	case errors.As(err, &noToken):
-		return s.noToken(noToken.err)
+		return variables.Wide(noToken.For("", s.host, "sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity"))
 	case errors.As(err, &answer):
 		return s.answered(answer, need, name, version)
 	case errors.As(err, &noAnswer) && noAnswer.unknownHost():
@@ -50,21 +51,6 @@ func (s *Store) failure(err error, need right, name, version string) error {
 	default:
 		return s.stranger()
 	}
-}
-
-// noToken keeps what whoever signs in says: it knows better what to do.
-func (s *Store) noToken(err error) error {
-	kind, cure := fault.KindOf(err), fault.HintOf(err)
-	switch kind {
-	case fault.Interrupted:
-		return variables.Wide(err)
-	case fault.Internal:
-		kind = fault.Unreachable
-	}
-	if cure == "" {
-		cure = "sign in as somebody who may read it, for example with az login, or give the run a federated or managed identity"
-	}
-	return variables.Wide(fault.New(kind, "", "no token for %s: %w", s.host, err).WithHint("%s", cure))
 }
 
 func unreachable(format string, args ...any) *fault.Error {

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
 	"github.com/sluice-dev/sluice/internal/fault"
+	"github.com/sluice-dev/sluice/internal/identity"
 	"github.com/sluice-dev/sluice/internal/variables"
 )
 
@@ -61,7 +62,7 @@ func New(vault string, o Options) (*Store, error) {
 	}
 	name, _, _ := strings.Cut(host, ".")
 	s := &Store{name: name, host: host, o: o}
-	s.client, err = azsecrets.NewClient("https://"+host, marked{o.Credential}, &azsecrets.ClientOptions{ClientOptions: azcore.ClientOptions{
+	s.client, err = azsecrets.NewClient("https://"+host, identity.Mark(o.Credential), &azsecrets.ClientOptions{ClientOptions: azcore.ClientOptions{
 		Transport: whole{o.Transport},
 		// Attempts are counted, and paused between, by what every store uses.
 		Retry:     policy.RetryOptions{MaxRetries: -1},

@@ -2,7 +2,6 @@ package keyvault
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
@@ -79,26 +77,4 @@ func challenge(header string) bool {
 		}
 	}
 	return false
-}
-
-// marked tells what the credential says from what the vault says.
-type marked struct{ next azcore.TokenCredential }
-
-// unknown is why there is no token.
-type unknown struct{ err error }
-
-func (u *unknown) Error() string { return u.err.Error() }
-
-// Unwrap returns what the credential said.
-func (u *unknown) Unwrap() error { return u.err }
-
-// NonRetriable keeps the library from wrapping it.
-func (u *unknown) NonRetriable() {}
-
-func (m marked) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	token, err := m.next.GetToken(ctx, o)
-	if err != nil {
-		return token, &unknown{err}
-	}
-	return token, nil
 }
