@@ -83,17 +83,38 @@ func healthyReleases() []healthy {
 // after a time of live alone. They are read once a second, but four times in each of the first 15 seconds.
 func falseAborts(ctx context.Context, releases int) error {
 	all := healthyReleases()
-	aborted := make([]int, len(all))
-	err := inParallel(ctx, len(all), func(ctx context.Context, row int) error {
-		random := rand.New(rand.NewPCG(5, uint64(row)))
+	aborted, err := abortedOf(ctx, len(all), releases, 5, func(row, n int) (simulation.Release, float64) {
+		r := all[row].r
+		r.Candidate, r.Seconds, r.Looks = r.Live, 300, 4
+		r.RPS, r.Share = []float64{1, 2, 5, 10, 20, 50}[n%6], []float64{0.05, 0.2, 0.5}[n/6%3]
+		return r, max(0.01, 2*r.Live)
+	})
+	if err != nil {
+		return err
+	}
+	var worst float64
+	fmt.Printf("%-44s %10s %12s %12s\n", "healthy releases", "aborted", "of", "%")
+	for row, c := range all {
+		share := showAborted(c.name, aborted[row], releases)
+		if c.about {
+			worst = max(worst, share)
+		}
+	}
+	figure("analysis_false_abort_max_percent", worst, "%")
+	return nil
+}
+
+// abortedOf counts for each row how many of its releases are aborted; the n-th of a row is one with a limit.
+func abortedOf(ctx context.Context, rows, releases int, seed uint64, release func(row, n int) (simulation.Release, float64)) ([]int, error) {
+	aborted := make([]int, rows)
+	return aborted, inParallel(ctx, rows, func(ctx context.Context, row int) error {
+		random := rand.New(rand.NewPCG(seed, uint64(row)))
 		for n := range releases {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			r := all[row].r
-			r.Candidate, r.Seconds, r.Looks = r.Live, 300, 4
-			r.RPS, r.Share = []float64{1, 2, 5, 10, 20, 50}[n%6], []float64{0.05, 0.2, 0.5}[n/6%3]
-			a, err := fresh(max(0.01, 2*r.Live), 0.001)
+			r, limit := release(row, n)
+			a, err := fresh(limit, 0.001)
 			if err != nil {
 				return err
 			}
@@ -103,20 +124,13 @@ func falseAborts(ctx context.Context, releases int) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	var worst float64
-	fmt.Printf("%-44s %10s %12s %12s\n", "healthy releases", "aborted", "of", "%")
-	for row, c := range all {
-		share := 100 * float64(aborted[row]) / float64(releases)
-		fmt.Printf("%-44s %10d %12d %12.3f\n", c.name, aborted[row], releases, share)
-		if c.about {
-			worst = max(worst, share)
-		}
-	}
-	figure("analysis_false_abort_max_percent", worst, "%")
-	return nil
+}
+
+// showAborted prints a row, and returns how many per cent were aborted.
+func showAborted(name string, aborted, releases int) float64 {
+	share := 100 * float64(aborted) / float64(releases)
+	fmt.Printf("%-44s %10d %12d %12.3f\n", name, aborted, releases, share)
+	return share
 }
 
 // comparisonAlone is the falseAbort at which the comparison of one question without a limit has 0.1 %: it has four fifths.

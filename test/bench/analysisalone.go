@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/sluice-dev/sluice/internal/analysis"
 	"github.com/sluice-dev/sluice/test/simulation"
 )
 
@@ -37,25 +36,11 @@ func healthyAlone() []alone {
 // three or four times in each of the first 15 seconds.
 func falseAbortsAlone(ctx context.Context, releases int) error {
 	all := healthyAlone()
-	aborted := make([]int, len(all))
-	err := inParallel(ctx, len(all), func(ctx context.Context, row int) error {
-		random := rand.New(rand.NewPCG(6, uint64(row)))
-		for n := range releases {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			r := all[row].r
-			r.Candidate, r.Seconds, r.Share, r.Looks = r.Live, 300, 1, []int{1, 3, 4}[n/6%3]
-			r.RPS = []float64{1, 5, 20, 50, 100, 200}[n%6]
-			a, err := fresh(all[row].limit, 0.001)
-			if err != nil {
-				return err
-			}
-			if r.Run(a, random, analysis.Abort).Decision == analysis.Abort {
-				aborted[row]++
-			}
-		}
-		return nil
+	aborted, err := abortedOf(ctx, len(all), releases, 6, func(row, n int) (simulation.Release, float64) {
+		r := all[row].r
+		r.Candidate, r.Seconds, r.Share, r.Looks = r.Live, 300, 1, []int{1, 3, 4}[n/6%3]
+		r.RPS = []float64{1, 5, 20, 50, 100, 200}[n%6]
+		return r, all[row].limit
 	})
 	if err != nil {
 		return err
@@ -63,9 +48,7 @@ func falseAbortsAlone(ctx context.Context, releases int) error {
 	var worst float64
 	fmt.Printf("%-44s %10s %12s %12s\n", "healthy releases that take all traffic", "aborted", "of", "%")
 	for row, c := range all {
-		share := 100 * float64(aborted[row]) / float64(releases)
-		fmt.Printf("%-44s %10d %12d %12.3f\n", c.name, aborted[row], releases, share)
-		worst = max(worst, share)
+		worst = max(worst, showAborted(c.name, aborted[row], releases))
 	}
 	figure("analysis_alone_false_abort_max_percent", worst, "%")
 	return nil
