@@ -139,8 +139,8 @@ const Round = 700 * time.Millisecond
 func (a *Analysis) Plays(at time.Time) bool { return a.s.At.IsZero() || at.Sub(a.s.At) >= Round }
 
 // Look takes in a read and says what follows; Report says why. A read that is not newer than the last one adds nothing, and one that comes
-// sooner than Round adds nothing either but for an abort: requests that fail together do so within a second, and so a second is what is
-// bet on. After an abort nothing changes any more.
+// sooner than Round adds nothing either, but for an abort that comes whatever the rest of the second brings: requests that fail together do
+// so within a second, and so a second is what is bet on. After an abort nothing changes any more.
 func (a *Analysis) Look(r Read) Decision {
 	s := &a.s
 	if s.Ended {
@@ -150,7 +150,7 @@ func (a *Analysis) Look(r Read) Decision {
 	switch {
 	case r.Down || !r.At.After(s.At):
 	case a.Plays(r.At):
-		s.take(r, true)
+		s.take(r, 1)
 	default:
 		if peek := s.clone(); peek.peek(r) {
 			a.s = peek
@@ -162,9 +162,9 @@ func (a *Analysis) Look(r Read) Decision {
 	return d
 }
 
-// peek takes in a part of a round.
+// peek plays a round of which only a part is over, as if all that the candidate is asked in the rest of the second went well.
 func (s *state) peek(r Read) (aborts bool) {
-	s.take(r, false)
+	s.take(r, float64(time.Second)/float64(r.At.Sub(s.At)))
 	s.Ended = s.decide() == Abort
 	return s.Ended
 }
@@ -181,8 +181,8 @@ func (s *state) clone() state {
 	return c
 }
 
-// take plays a round with what is new, or the part of one that is over.
-func (s *state) take(r Read, whole bool) {
+// take plays a round with what is new. The candidate's requests are taken for stretch times as many, of which no more are bad.
+func (s *state) take(r Read, stretch float64) {
 	if !s.At.IsZero() && r.At.Sub(s.At) >= s.Settings.Gap {
 		s.forget()
 	}
@@ -205,7 +205,9 @@ func (s *state) take(r Read, whole bool) {
 	}
 	for i := range s.Questions {
 		b := pair(s.Settings.Questions[i].Bad, candidate, live)
-		s.Questions[i].look(b, s.Settings.Questions[i].Max, s.Settings.Effect, 1/s.part(i), r.Alone, whole)
+		b.N *= stretch
+		t := terms{most: s.Settings.Questions[i].Max, effect: s.Settings.Effect, needed: 1 / s.part(i), lone: r.Alone || s.Live.Total.Requests == 0}
+		s.Questions[i].look(b, t, r.Alone)
 	}
 }
 
@@ -226,19 +228,21 @@ func pair(bad Counted, candidate, live metric.Counters) block {
 	return b
 }
 
-// look plays the round of all tests, or a part of one: what bets on shares waits then. What is bet depends on earlier reads only.
-func (q *question) look(b block, most, effect, needed float64, alone, whole bool) {
-	if most > 0 {
-		q.Limit.look(b, q.terms(b, most, effect, needed, alone), whole)
+// look plays the round of all tests. What is bet depends on earlier reads only.
+func (q *question) look(b block, t terms, alone bool) {
+	t.together = q.History.proven()
+	if t.most > 0 {
+		q.Limit.look(b, t)
 	}
 	if alone {
 		q.Comparison.Open = block{}
 		if q.History.Requests >= someHistory {
-			q.Baseline.look(b, q.terms(b, q.baseline(effect), effect, needed, alone), whole)
+			t.most = q.baseline(t.effect)
+			q.Baseline.look(b, t)
 		}
 		return
 	}
-	q.Comparison.look(b, &q.History, effect)
+	q.Comparison.look(b, &q.History, t.effect)
 }
 
 // baseline is the limit that takes the place of the live slot once the candidate is alone: further from what live was than chance and the

@@ -97,7 +97,7 @@ func TestWords(t *testing.T) {
 			return f.run(240, n(40, 0), n(160, 0))
 		}, analysis.More, "", true, "nothing says that it is worse"},
 		{"first installation, everything fails", 0.01, func(f *feed) analysis.Report { return f.run(6, n(10, 10), nil) },
-			analysis.Abort, analysis.Bad, false, "100 % of 10 requests failed, 1 % may: worse"},
+			analysis.Abort, analysis.Bad, true, "100 % of 20 requests failed, 1 % may: worse"},
 		{"first installation, nothing fails", 0.01, func(f *feed) analysis.Report { return f.run(1200, n(10, 0), nil) },
 			analysis.Advance, analysis.Good, true, "no worse"},
 		{"first installation without a limit", 0, func(f *feed) analysis.Report { return f.run(600, n(10, 10), nil) },

@@ -10,6 +10,8 @@ type limit struct {
 	// limit as long as the version is. Each bets on each request, and so has to know how requests may fail together.
 	Over wealth `json:"over"`
 	Each wealth `json:"each"`
+	// Handed is what Over owned when half of it was handed to Each.
+	Handed float64 `json:"handed,omitempty"`
 	// Under bets that the candidate's rate is below the limit, and Live that the live slot's is above.
 	Under wealth `json:"under"`
 	Live  wealth `json:"live"`
@@ -31,22 +33,19 @@ const (
 	plenty = 4
 	// correlations is how many correlations below the one that is reckoned with are refuted as well, each half of the one before.
 	correlations = 5
-	// excused is what live must have won by the time when it is seen no more, so that it goes on excusing the candidate. Less is chance, and
-	// would never be lost again.
+	// excused is what live must own when it is seen no more, so that it goes on excusing the candidate, and fading what is left of it after
+	// each read: what live would do now nobody knows, and what was chance would never be lost again.
 	excused = 10
+	fading  = 0.95
 	// eachMost is the largest limit at which it is fair to bet on each request.
 	eachMost = 0.5
 )
 
-// look takes in what both slots did since the last read. Without whole it is only a part of a read that is still going on, and what bets on
-// reads is left out: a share of it is none of the read. What bets on requests may look at any moment, because a likelihood ratio is fair
-// request by request, but as long as the read goes on it must begin at the same state each time: its requests are one draw.
-func (l *limit) look(b block, t terms, whole bool) {
+// look takes in what both slots did since the last read.
+func (l *limit) look(b block, t terms) {
 	if b.N > 0 {
-		if whole {
-			above(&l.Over, b.X/b.N, t.most, t.effect)
-			l.Over.atMost(plenty * t.needed)
-		}
+		above(&l.Over, b.X/b.N, t.most, t.effect)
+		l.Over.atMost(plenty * t.needed)
 		// Side by side it would be quicker than live can excuse the candidate in an incident of both; there the comparison is quick.
 		if t.lone && t.most <= eachMost {
 			l.each(b, t)
@@ -55,10 +54,13 @@ func (l *limit) look(b block, t terms, whole bool) {
 			return likelihood(b.N, b.X, t.most*[...]float64{0.5, 0.1}[k]) - likelihood(b.N, b.X, t.most)
 		})
 	}
-	if t.lone && l.Live.total() < excused {
-		l.Live = wealth{}
+	if t.lone {
+		l.Live.times(fading)
+		if l.Live.total() < excused {
+			l.Live = wealth{}
+		}
 	}
-	if b.LN > 0 && whole {
+	if b.LN > 0 {
 		above(&l.Live, b.LX/b.LN, t.most, t.effect)
 		l.Live.atMost(plenty * t.needed)
 		if l.Live.total() < 1 {
@@ -71,18 +73,27 @@ func (l *limit) look(b block, t terms, whole bool) {
 // each bets on each request. Independent failures at the limit, and a rate of this read that was drawn around it, with the correlation that
 // is reckoned with or a smaller one: the one that explains the candidate best is refuted.
 func (l *limit) each(b block, t terms) {
+	if l.Each.Bets == 0 {
+		l.Handed = l.Over.total()
+	}
 	null := likelihood(b.N, b.X, t.most)
 	for i := range 1 + correlations {
 		strength := math.Ldexp(1/t.together, i) - 1
 		null = max(null, drawn(b.N, b.X, strength*t.most, strength*(1-t.most)))
 	}
-	stakes := spread()
-	l.Each.bet(stakes[:], func(k int) float64 { return likelihood(b.N, b.X, worse(t.most, t.effect, k)) - null })
+	// No read alone is enough, however much fails in it: a moment in which all do is no model's.
+	most, stakes := math.Log(plenty*t.needed)/2, spread()
+	l.Each.bet(stakes[:], func(k int) float64 { return min(likelihood(b.N, b.X, worse(t.most, t.effect, k))-null, most) })
 	l.Each.atMost(plenty * t.needed)
 }
 
-// evidence is the money of the two who bet that the candidate is above the limit.
-func (l *limit) evidence() float64 { return (l.Over.total() + l.Each.total()) / 2 }
+// evidence is the money of the two who bet that the candidate is above the limit: Over has all of it until the other begins.
+func (l *limit) evidence() float64 {
+	if l.Each.Bets == 0 {
+		return l.Over.total()
+	}
+	return (l.Over.total() + l.Handed*l.Each.total()) / 2
+}
 
 func above(w *wealth, y, most, effect float64) {
 	stakes := [bets]float64{1. / bets, 1. / bets, 1. / bets, 1. / bets, 1. / bets, 1. / bets}
@@ -92,10 +103,4 @@ func above(w *wealth, y, most, effect float64) {
 // share is the logarithm of 1 + λ(y - most), with the λ that suits a rate of p.
 func share(y, most, p float64) float64 {
 	return math.Log(1 + (p-most)/(most*(1-most))*(y-most))
-}
-
-// terms of a limit now.
-func (q *question) terms(b block, most, effect, needed float64, alone bool) terms {
-	lone := alone || q.History.Requests+q.Comparison.Open.LN+b.LN == 0
-	return terms{most: most, effect: effect, needed: needed, together: q.History.proven(), lone: lone}
 }

@@ -58,3 +58,40 @@ func TestAPeekAbortsAndStays(t *testing.T) {
 		t.Errorf("resumed: %+v", got)
 	}
 }
+
+// A moment in which everything fails is over before the second is, and no more evidence than the second: a peek that aborts is one after
+// which the second aborts, whatever else comes.
+func TestAPeekAbortsOnlyWhereTheSecondDoes(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 2))
+	aborted := 0
+	for range 3000 {
+		f := &feed{a: begin(t, []float64{0, 0.01, 0.05}[random.IntN(3)])}
+		warm := n(20+random.Uint64N(300), 0)
+		for range 5 + random.IntN(60) {
+			warm.Failed = random.Uint64N(1 + warm.Requests/40)
+			f.run(1, nil, warm)
+		}
+		f.run(1, n(0, 0), warm)
+		alone := random.IntN(2) > 0
+		// What comes in the first part of the second, and in the rest, in which nothing fails.
+		asked := 1 + random.Uint64N(100)
+		failed := random.Uint64N(asked + 1)
+		part := 0.1 + random.Float64()*0.5
+		early, late := resumed(t, f.a), f.a
+		read := f.read(n(asked, failed), n(100, 0))
+		read.Alone = alone
+		peek := read
+		peek.At = read.At.Add(-time.Duration((1 - part) * float64(time.Second)))
+		read.Candidate = n(f.candidate.Requests+uint64(float64(asked)*(1/part-1)), f.candidate.Failed)
+		if early.Look(peek) != analysis.Abort {
+			continue
+		}
+		aborted++
+		if late.Look(read) != analysis.Abort {
+			t.Fatalf("%d of %d in the first %.2f s abort, and the second does not (alone: %v): %s", failed, asked, part, alone, late.Report().Sentence)
+		}
+	}
+	if aborted < 100 {
+		t.Errorf("%d of 3000 were aborted by a peek", aborted)
+	}
+}

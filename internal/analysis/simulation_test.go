@@ -45,7 +45,7 @@ func TestBadReleasesWithAllTrafficAreAborted(t *testing.T) {
 	for _, c := range []struct {
 		rate, most float64
 		warm       int
-	}{{1, 1, 60}, {0.2, 1.2, 60}, {0.05, 4, 60}, {1, 1, 10}, {0.2, 2.5, 10}, {1, 2, 0}, {0.2, 4.5, 0}} {
+	}{{1, 2, 60}, {0.2, 2.2, 60}, {0.05, 4, 60}, {1, 2, 10}, {0.2, 3, 10}, {1, 3, 0}, {0.2, 4.5, 0}} {
 		r := simulation.Release{Live: 0.005, Candidate: c.rate, RPS: 200, Share: 1, Warm: c.warm, Seconds: 600}
 		sum := 0.0
 		for range 60 {
@@ -104,5 +104,22 @@ func TestAHealthyReleaseMayAdvanceEarlyAndAWorseOneNot(t *testing.T) {
 	}
 	if got := advanced(0.015); got > 0.1 {
 		t.Errorf("%.0f %% of the releases that are worse by the effect advanced; 5 %% may", got*100)
+	}
+}
+
+// A moment in which all requests fail is no bad version, once the candidate is alone: it makes one read conspicuous, or two by half.
+func TestAMomentIsNoBadRelease(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 9))
+	for _, r := range []simulation.Release{{Warm: 60, Looks: 1}, {Warm: 60, Looks: 3}, {Warm: 10, Looks: 4}, {Looks: 3}} {
+		r.Live, r.Candidate, r.RPS, r.Share, r.Seconds, r.Blip = 0.005, 0.005, 200, 1, 20, 0.15
+		aborted := 0
+		for range 200 {
+			if r.Run(begin(t, 0.01), random, analysis.Abort).Decision == analysis.Abort {
+				aborted++
+			}
+		}
+		if aborted > 4 {
+			t.Errorf("%d of 200 aborted: %+v", aborted, r)
+		}
 	}
 }

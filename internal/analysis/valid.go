@@ -7,7 +7,8 @@ import (
 
 // valid refuses a state that no analysis can have got into; it may come from an object that people can edit.
 func (q *question) valid() error {
-	if slices.ContainsFunc(q.owners(), func(w *wealth) bool { return !w.valid() }) || !owned(q.Comparison.Handed) {
+	if slices.ContainsFunc(q.owners(), func(w *wealth) bool { return !w.valid() }) || !owned(q.Comparison.Handed) ||
+		!owned(q.Limit.Handed) || !owned(q.Baseline.Handed) {
 		return unusable("the recorded state holds money that nobody can have bet or won")
 	}
 	if !q.Comparison.Open.valid() || !q.History.valid() {

@@ -54,8 +54,13 @@ func (w *wealth) atMost(most float64) {
 	if total <= most {
 		return
 	}
+	w.times((most - bank) / (total - bank))
+}
+
+// times lets a part of it be left.
+func (w *wealth) times(part float64) {
 	for k := range w.Parts {
-		w.Parts[k] *= (most - bank) / (total - bank)
+		w.Parts[k] *= part
 	}
 }
 

@@ -25,6 +25,8 @@ type Release struct {
 	Drift float64
 	// Incident is the share of failed requests of both slots for a minute, half of Seconds after the candidate has come; 0 for none.
 	Incident float64
+	// Blip is for how many seconds all of the candidate's requests fail, once, at a moment of its first 15 seconds.
+	Blip float64
 	// Looks is how many reads there are in each of the candidate's first 15 seconds; 0 for one, as there is later.
 	Looks int
 	// Warm is how many seconds live is watched alone, Seconds how long the candidate is.
@@ -45,6 +47,7 @@ func (r Release) Run(a *analysis.Analysis, random *rand.Rand, until ...analysis.
 	var out Outcome
 	swing := random.Float64() * 2 * math.Pi
 	all := r.RPS * (1 - r.Share) / r.Share
+	blip := float64(r.Warm) + random.Float64()*(15-r.Blip)
 	for second := range r.Warm + r.Seconds {
 		drift := 1 + r.Drift*math.Sin(swing+float64(second)/7200*2*math.Pi)
 		rates := r.rates(random, drift)
@@ -61,7 +64,10 @@ func (r Release) Run(a *analysis.Analysis, random *rand.Rand, until ...analysis.
 				count(&live, random, (all+r.RPS)*part, rates[1])
 			} else {
 				count(&live, random, all*part, rates[1])
-				count(&candidate, random, r.RPS*part, rates[0])
+				from := float64(second) + float64(look)*part
+				failing := max(0, min(from+part, blip+r.Blip)-max(from, blip)) / part
+				count(&candidate, random, r.RPS*part*(1-failing), rates[0])
+				count(&candidate, random, r.RPS*part*failing, 1)
 			}
 			at := time.Unix(int64(1_000_000+second), int64(look+1)*int64(time.Second)/int64(looks))
 			read := analysis.Read{At: at, Live: &live, Candidate: &candidate, Alone: r.Share == 1 && second >= r.Warm}
