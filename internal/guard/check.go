@@ -10,6 +10,7 @@ import (
 // becomes of it. It makes every source and reads once, for about a second at most, those that send no requests of their own. What does not
 // answer by then is no error. The error is of kind fault.Usage and says the first thing that is wrong.
 func (g *Guard) Check(ctx context.Context, s Scene) error {
+	s.Weight = 1 // numbers are asked for only where there is traffic
 	w := newWatch(g.o, s)
 	if w.broken != nil {
 		return fault.Wrap(fault.Usage, "", w.broken)

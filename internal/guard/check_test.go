@@ -56,7 +56,8 @@ func TestCheck(t *testing.T) {
 		"counters that are away":          {func(u *unmade) { u.counters = away }, ""},
 		"a number that cannot be made":    {func(u *unmade) { u.number = unset }, "TOKEN"},
 		"a number that is away":           {func(u *unmade) { u.number = away }, ""},
-		"a number is of no candidate yet": {func(u *unmade) { u.numbers["load"].err = never() }, ""},
+		"a number that cannot be asked":   {func(u *unmade) { u.numbers["load"].err = never() }, "does not count requests slower than 200ms"},
+		"a number is of no candidate yet": {func(u *unmade) { u.numbers["load"].err = metric.NoData("", "no such series") }, ""},
 		"a condition that is none":        {func(u *unmade) { u.scene.Spec.Metrics[1].Condition = "much" }, `"much" is no comparison`},
 		"probes alone":                    {func(u *unmade) { u.scene.Spec.Source = &v1alpha1.RequestSource{Probe: &v1alpha1.Probe{}} }, ""},
 		"probes alone that cannot be made": {func(u *unmade) {

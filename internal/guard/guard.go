@@ -192,15 +192,13 @@ func (w *watch) read(ctx context.Context, now time.Time) {
 		case <-ctx.Done():
 		}
 	}
-	sent := uint64(0)
 	if w.probing {
 		before := w.probe.seen()
-		w.probe.take(w.seen, 0)
-		sent = max(w.probe.seen()-before, 1) // one may be on its way
+		w.probe.take(w.seen)
+		w.requests.sent = max(w.requests.sent+w.probe.seen()-before, 1) // one may be on its way
 	}
-	w.requests.take(w.seen, sent)
 	for _, i := range w.all() {
-		i.take(w.seen, 0)
+		i.take(w.seen)
 	}
 	for _, n := range w.numbers {
 		n.take()

@@ -98,7 +98,7 @@ type inquiry struct {
 	// subject is the one that feed counts.
 	subject metric.Subject
 	feed    Feed
-	// reading is the last good one that was played, sent how many probes have been sent since.
+	// reading is the last good one that was more than a peek, sent how many probes have been sent since.
 	reading metric.Reading
 	sent    uint64
 	// courses are those of the questions.
@@ -167,8 +167,8 @@ func (i *inquiry) seen() uint64 {
 	return all
 }
 
-// take judges what has been answered since the last look; sent is how many probes were sent meanwhile.
-func (i *inquiry) take(s Scene, sent uint64) {
+// take judges what has been answered since the last look.
+func (i *inquiry) take(s Scene) {
 	reading, came := i.next()
 	switch {
 	case !came:
@@ -178,13 +178,12 @@ func (i *inquiry) take(s Scene, sent uint64) {
 	case i.err != nil:
 		i.weigh(analysis.Read{Down: true})
 	default:
-		i.look(reading, s, sent)
+		i.look(reading, s)
 	}
 }
 
 // look plays a round with a reading, or peeks at it where it comes too soon: then it has been as if nobody had looked, but for an abort.
-func (i *inquiry) look(reading metric.Reading, s Scene, sent uint64) {
-	i.sent += sent
+func (i *inquiry) look(reading metric.Reading, s Scene) {
 	before, plays := i.report, i.analysis.Plays(reading.At)
 	if !plays && i.sent > 0 {
 		i.weigh(analysis.Read{})

@@ -115,6 +115,7 @@ type lookout struct {
 
 	mu    sync.Mutex
 	scene *guard.Scene
+	shown time.Time
 	// bad is closed by tell, once, when the guard has said so: it ends what a tick waits for.
 	bad  chan struct{}
 	tell func()
@@ -165,7 +166,19 @@ func (l *lookouts) show(key store.Key, number int, s *guard.Scene) {
 	}
 	one.mu.Lock()
 	defer one.mu.Unlock()
-	one.scene = s
+	one.scene, one.shown = s, time.Now()
+}
+
+// seen is what was shown, if anything. A tick that takes long does not see that traffic has not moved for a while.
+func (l *lookout) seen(now time.Time) (guard.Scene, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.scene == nil {
+		return guard.Scene{}, false
+	}
+	s := *l.scene
+	s.Moved = s.Moved && now.Sub(l.shown) < movedLately
+	return s, true
 }
 
 func (l *lookout) pass(ctx context.Context, changes <-chan struct{}) {
@@ -200,14 +213,12 @@ func (l *lookout) look(ctx context.Context) {
 			return
 		case now = <-ticker.C:
 		}
-		l.mu.Lock()
-		s := l.scene
-		l.mu.Unlock()
-		if s == nil || !s.Moved && now.Sub(last) < lookPeriod-lookMoved/2 {
+		s, ok := l.seen(now)
+		if !ok || !s.Moved && now.Sub(last) < lookPeriod-lookMoved/2 {
 			continue
 		}
 		last = now
-		if j := l.guard.Look(ctx, *s); j.Decision == string(analysis.Abort) {
+		if j := l.guard.Look(ctx, s); j.Decision == string(analysis.Abort) {
 			l.tell()
 		}
 	}

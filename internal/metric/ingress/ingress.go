@@ -27,9 +27,10 @@ const (
 	Soonest  = 300 * time.Millisecond
 	// answerTime bounds one answer.
 	answerTime = 3 * time.Second
-	// grace is how much longer than the others one is waited for that did not answer the last time, so that one that hangs makes all blind
-	// once only.
-	grace = 250 * time.Millisecond
+	// grace is the part of the time for an answer that one is waited for after the others, if it did not answer the last time, so that one
+	// that hangs does not make all blind. At every patientRound it has all the time, so that one that is only slow comes back.
+	grace        = 1. / 12
+	patientRound = 10
 	// idle is for how long a source that nobody reads is still thought of.
 	idle = time.Minute
 	// maxNames bounds what is remembered of whose names are wanted.
@@ -61,6 +62,8 @@ type Ingress struct {
 	last *round
 	// rounds counts them.
 	rounds int
+	// looked is when replicas were looked for anew because some did not answer.
+	looked time.Time
 
 	mu      sync.Mutex
 	sources map[*Source]time.Time
@@ -227,7 +230,10 @@ func (i *Ingress) ask(ctx context.Context, w wish, now time.Time) (*round, error
 	if i.last != nil {
 		lacked = i.last.lacking
 	}
-	again := i.last == nil || len(lacked) > 0
+	again := i.last == nil || len(lacked) > 0 && now.Sub(i.looked) >= Interval*3/4
+	if again {
+		i.looked = now
+	}
 	replicas, cost, err := i.o.Finder.Find(ctx, again)
 	if err != nil {
 		return nil, err
@@ -241,7 +247,7 @@ func (i *Ingress) ask(ctx context.Context, w wish, now time.Time) (*round, error
 	for _, one := range replicas {
 		r.present[one.Name] = true
 		ctx, group := ctx, &others
-		if slices.Contains(lacked, one.Name) {
+		if slices.Contains(lacked, one.Name) && i.rounds%patientRound != 0 {
 			ctx, group = late, &laggards
 		}
 		group.Go(func() {
@@ -258,7 +264,7 @@ func (i *Ingress) ask(ctx context.Context, w wish, now time.Time) (*round, error
 		})
 	}
 	others.Wait()
-	defer time.AfterFunc(grace, cancel).Stop()
+	defer time.AfterFunc(time.Duration(grace*float64(i.o.AnswerTime)), cancel).Stop()
 	laggards.Wait()
 	slices.Sort(r.lacking)
 	if len(r.pages) > 0 {
@@ -276,13 +282,7 @@ func (i *Ingress) ask(ctx context.Context, w wish, now time.Time) (*round, error
 func (i *Ingress) replica(ctx context.Context, one Replica, w wish, now time.Time) (*page, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.o.AnswerTime)
 	defer cancel()
-	body, err := one.Open(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { _ = body.Close() }()
-	counting := &counter{r: body}
-	p, err := scan(counting, w, now)
+	p, bytes, err := read(ctx, one, w, now)
 	switch {
 	case err == nil || ctx.Err() == nil:
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -290,5 +290,16 @@ func (i *Ingress) replica(ctx context.Context, one Replica, w wish, now time.Tim
 	default:
 		err = errors.New("it still does not answer")
 	}
+	return p, bytes, err
+}
+
+func read(ctx context.Context, one Replica, w wish, now time.Time) (*page, int64, error) {
+	body, err := one.Open(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = body.Close() }()
+	counting := &counter{r: body}
+	p, err := scan(counting, w, now)
 	return p, counting.n, err
 }

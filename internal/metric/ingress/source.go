@@ -174,7 +174,7 @@ func (s *Source) check(r *round) error {
 			other = p
 		}
 	}
-	if mine == nil && (serves || other == nil) {
+	if mine == nil && (serves || other == nil || len(r.lacking) > 0) {
 		return nil
 	}
 	lacks := mine
