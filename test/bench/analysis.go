@@ -76,6 +76,8 @@ func healthyReleases() []healthy {
 		{"0.5 %, shared bursts, live known for 8 s", simulation.Release{Live: 0.005, Burst: 0.05, Shared: true, Warm: 8}, true},
 		{"0.5 %, bursts of each slot by itself", simulation.Release{Live: 0.005, Burst: 0.05, Warm: 60}, false},
 		{"the same, live known for 8 s", simulation.Release{Live: 0.005, Burst: 0.05, Warm: 8}, false},
+		{"0.5 %, all of the candidate for 0.1 s", simulation.Release{Live: 0.005, Blip: 0.1, Warm: 60}, false},
+		{"0.5 %, all of the candidate for 0.3 s", simulation.Release{Live: 0.005, Blip: 0.3, Warm: 60}, false},
 	}
 }
 

@@ -29,6 +29,8 @@ func healthyAlone() []alone {
 		{"5 %, max 5.5 %, bursts, 60 s", 0.055, simulation.Release{Live: 0.05, Burst: 0.05, Warm: 60}},
 		{"0.95 %, max 1 %, bursts, no live slot", 0.01, simulation.Release{Live: 0.0095, Burst: 0.05}},
 		{"0.5 %, no limit, bursts, 10 s", 0, simulation.Release{Live: 0.005, Burst: 0.05, Warm: 10}},
+		{"0.5 %, max 1 %, all for 0.1 s, 60 s", 0.01, simulation.Release{Live: 0.005, Blip: 0.1, Warm: 60}},
+		{"0.5 %, max 1 %, all for 0.3 s, 60 s", 0.01, simulation.Release{Live: 0.005, Blip: 0.3, Warm: 60}},
 	}
 }
 
@@ -48,7 +50,9 @@ func falseAbortsAlone(ctx context.Context, releases int) error {
 	var worst float64
 	fmt.Printf("%-44s %10s %12s %12s\n", "healthy releases that take all traffic", "aborted", "of", "%")
 	for row, c := range all {
-		worst = max(worst, showAborted(c.name, aborted[row], releases))
+		if share := showAborted(c.name, aborted[row], releases); c.r.Blip == 0 { // the goal is not about a moment in which all fail
+			worst = max(worst, share)
+		}
 	}
 	figure("analysis_alone_false_abort_max_percent", worst, "%")
 	return nil
