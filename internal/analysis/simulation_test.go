@@ -25,6 +25,18 @@ func TestHealthyReleasesAreKept(t *testing.T) {
 	}
 }
 
+// abortedOf200 is how many of 200 releases are aborted.
+func abortedOf200(t *testing.T, r simulation.Release, limit float64, random *rand.Rand) int {
+	t.Helper()
+	aborted := 0
+	for range 200 {
+		if r.Run(begin(t, limit), random, analysis.Abort).Decision == analysis.Abort {
+			aborted++
+		}
+	}
+	return aborted
+}
+
 func TestBadReleasesAreAborted(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 4))
 	for _, c := range []struct{ rate, most float64 }{{1, 1.5}, {0.5, 1.5}, {0.2, 3}, {0.05, 10}} {
@@ -61,14 +73,8 @@ func TestBadReleasesWithAllTrafficAreAborted(t *testing.T) {
 // the candidate nearly always.
 func TestAnIncidentThatLiveHardlySeesIsSeldomBlamed(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 8))
-	aborted := 0
-	for range 200 {
-		r := simulation.Release{Live: 0.005, Candidate: 0.005, RPS: 190, Share: 0.95, Warm: 60, Seconds: 120, Incident: 0.05}
-		if r.Run(begin(t, 0.01), random, analysis.Abort).Decision == analysis.Abort {
-			aborted++
-		}
-	}
-	if aborted > 20 {
+	r := simulation.Release{Live: 0.005, Candidate: 0.005, RPS: 190, Share: 0.95, Warm: 60, Seconds: 120, Incident: 0.05}
+	if aborted := abortedOf200(t, r, 0.01, random); aborted > 20 {
 		t.Errorf("%d of 200 aborted", aborted)
 	}
 }
@@ -76,14 +82,8 @@ func TestAnIncidentThatLiveHardlySeesIsSeldomBlamed(t *testing.T) {
 // What both slots meet at the same instant is not the candidate's fault, even if it has never been seen before.
 func TestAnIncidentOfBothIsNobodysFault(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 5))
-	aborted := 0
-	for range 200 {
-		r := simulation.Release{Live: 0.005, Candidate: 0.005, RPS: 5, Share: 0.5, Warm: 300, Seconds: 120, Incident: 0.2}
-		if r.Run(begin(t, 0), random, analysis.Abort).Decision == analysis.Abort {
-			aborted++
-		}
-	}
-	if aborted > 4 { // 1 in 50
+	r := simulation.Release{Live: 0.005, Candidate: 0.005, RPS: 5, Share: 0.5, Warm: 300, Seconds: 120, Incident: 0.2}
+	if aborted := abortedOf200(t, r, 0, random); aborted > 4 { // 1 in 50
 		t.Errorf("%d of 200 aborted", aborted)
 	}
 }
@@ -112,13 +112,7 @@ func TestAMomentIsNoBadRelease(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 9))
 	for _, r := range []simulation.Release{{Warm: 60, Looks: 1}, {Warm: 60, Looks: 3}, {Warm: 10, Looks: 4}, {Looks: 3}} {
 		r.Live, r.Candidate, r.RPS, r.Share, r.Seconds, r.Blip = 0.005, 0.005, 200, 1, 20, 0.15
-		aborted := 0
-		for range 200 {
-			if r.Run(begin(t, 0.01), random, analysis.Abort).Decision == analysis.Abort {
-				aborted++
-			}
-		}
-		if aborted > 4 {
+		if aborted := abortedOf200(t, r, 0.01, random); aborted > 4 {
 			t.Errorf("%d of 200 aborted: %+v", aborted, r)
 		}
 	}

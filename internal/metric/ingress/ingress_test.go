@@ -234,20 +234,32 @@ func TestNamedSeries(t *testing.T) {
 	}
 }
 
-// However many sources read, a replica is asked once a second.
-func TestOneRoundForAll(t *testing.T) {
-	c := newClock()
-	x := newController(t, c, "traefik")
-	x.serve(blue, 1, 0, 0)
-	finder, _ := ingress.URLs(nil, x.Server.URL)
+// several are sources of one controller.
+func several(t *testing.T, c *clock, x *controller, n int) []metric.Source {
+	t.Helper()
+	finder, err := ingress.URLs(nil, x.Server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
 	all := ingress.New(ingress.Options{Finder: finder, Now: c.Now, AnswerTime: time.Minute})
 	var sources []metric.Source
-	for range 50 {
+	for range n {
 		s, err := all.Source(subject(), metric.Question{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		sources = append(sources, s)
+	}
+	return sources
+}
+
+// However many sources read, a replica is asked once a second.
+func TestOneRoundForAll(t *testing.T) {
+	c := newClock()
+	x := newController(t, c, "traefik")
+	x.serve(blue, 1, 0, 0)
+	sources := several(t, c, x, 50)
+	for _, s := range sources {
 		if _, err := s.Read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -283,16 +295,7 @@ func TestWhoComesAgainSooner(t *testing.T) {
 	c := newClock()
 	x := newController(t, c, "traefik")
 	x.serve(blue, 1, 0, 0)
-	finder, _ := ingress.URLs(nil, x.Server.URL)
-	all := ingress.New(ingress.Options{Finder: finder, Now: c.Now, AnswerTime: time.Minute})
-	var sources []metric.Source
-	for range 2 {
-		s, err := all.Source(subject(), metric.Question{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sources = append(sources, s)
-	}
+	sources := several(t, c, x, 2)
 	for range 2 { // the second round is the first that knows of both
 		for _, s := range sources {
 			if _, err := s.Read(t.Context()); err != nil {
