@@ -152,8 +152,8 @@ func (a *Analysis) Look(r Read) Decision {
 	case a.Plays(r.At):
 		s.take(r, 1)
 	default:
-		if peek := s.clone(); peek.peek(r) {
-			a.s = peek
+		if ahead := s.clone(); ahead.peek(r) {
+			a.s = ahead
 			return Abort
 		}
 	}

@@ -128,8 +128,7 @@ func (c *comparison) before(b block, h *history, effect float64) {
 	strength := min(1/h.reckon()-1, h.Requests)
 	null := max(likelihood(b.N, b.X, u), drawn(b.N, b.X, strength*u+b.LX, strength*(1-u)+b.LN-b.LX))
 	if burst := h.burst(); burst > 0 {
-		strength = 1/burst - 1
-		null = max(null, drawn(b.N, b.X, strength*u, strength*(1-u)))
+		null = max(null, around(b.N, b.X, u, burst))
 	}
 	stakes := spread()
 	c.Before.bet(stakes[:], func(k int) float64 {

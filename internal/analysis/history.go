@@ -35,8 +35,7 @@ type history struct {
 func (h *history) add(n, bad float64) {
 	p := h.rate()
 	for i := range h.Even {
-		strength := math.Ldexp(1/usual, i) - 1
-		won := likelihood(n, bad, p) - drawn(n, bad, strength*p, strength*(1-p))
+		won := likelihood(n, bad, p) - around(n, bad, p, math.Ldexp(usual, -i))
 		h.Even[i] = max(min(h.Even[i]+won, math.Log(mostProven)), -mostSquares)
 	}
 	mean := n * p

@@ -78,8 +78,7 @@ func (l *limit) each(b block, t terms) {
 	}
 	null := likelihood(b.N, b.X, t.most)
 	for i := range 1 + correlations {
-		strength := math.Ldexp(1/t.together, i) - 1
-		null = max(null, drawn(b.N, b.X, strength*t.most, strength*(1-t.most)))
+		null = max(null, around(b.N, b.X, t.most, math.Ldexp(t.together, -i)))
 	}
 	// No read alone is enough, however much fails in it: a moment in which all do is no model's.
 	most, stakes := math.Log(plenty*t.needed)/2, spread()

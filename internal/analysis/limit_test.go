@@ -15,7 +15,7 @@ func mostPaid(n, q, correlation float64, t terms) float64 {
 	for x := 0.0; x <= n; x++ {
 		chance := likelihood(n, x, q)
 		if correlation > 0 {
-			chance = drawn(n, x, (1/correlation-1)*q, (1/correlation-1)*(1-q))
+			chance = around(n, x, q, correlation)
 		}
 		chance = math.Exp(chance - logBeta(x+1, n-x+1) - math.Log(n+1))
 		l := after(n, x, t)

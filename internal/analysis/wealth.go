@@ -85,6 +85,12 @@ func drawn(n, bad, alpha, beta float64) float64 {
 	return logBeta(alpha+bad, beta+n-bad) - logBeta(alpha, beta)
 }
 
+// around is the same for a chance that was drawn around p with that correlation of failures.
+func around(n, bad, p, correlation float64) float64 {
+	strength := 1/correlation - 1
+	return drawn(n, bad, strength*p, strength*(1-p))
+}
+
 // logBeta is the logarithm of the beta function.
 func logBeta(a, b float64) float64 {
 	x, _ := math.Lgamma(a)
