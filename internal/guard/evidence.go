@@ -65,10 +65,10 @@ func (i *inquiry) evidence() []string {
 // codes are answers by slot and status code.
 type codes map[v1alpha1.Slot]map[string]uint64
 
-// codes are all answers that were counted.
-func (i *inquiry) codes() codes {
+// plus adds what was counted elsewhere.
+func (c codes) plus(o codes) codes {
 	all := codes{}
-	for _, some := range []codes{i.earlier, i.reading.Codes} {
+	for _, some := range []codes{c, o} {
 		for slot, counts := range some {
 			if all[slot] == nil {
 				all[slot] = map[string]uint64{}
@@ -88,12 +88,11 @@ func (i *inquiry) codes() codes {
 // answers are those of both slots by status code, the failing ones first.
 func (i *inquiry) answers() []string {
 	var lines []string
-	all := i.codes()
 	for _, of := range []struct {
 		role string
 		slot v1alpha1.Slot
 	}{{"candidate", i.subject.Candidate}, {"live", i.subject.Live}} {
-		counts := all[of.slot]
+		counts := i.codes[of.slot]
 		if of.slot == v1alpha1.SlotNone || len(counts) == 0 || of.role == "live" && of.slot == i.subject.Candidate {
 			continue
 		}

@@ -103,8 +103,8 @@ type inquiry struct {
 	sent    uint64
 	// courses are those of the questions.
 	courses []analysis.Course
-	// earlier are the status codes that other sources, and other runs, have counted before.
-	earlier codes
+	// codes are the status codes of all that was counted, earlier those of them that other sources, and other runs, have counted before.
+	codes, earlier codes
 }
 
 func newInquiry(name string, spec v1alpha1.Analysis, asked []analysis.Question, falseAbort float64, k kind) (*inquiry, error) {
@@ -151,8 +151,7 @@ func (i *inquiry) connect(sources Sources, s Scene) error {
 	}
 	feed, err := i.kind.feed(sources, s, of)
 	if err == nil {
-		i.earlier, i.reading.Codes = i.codes(), nil // the new one counts from nothing on
-		i.feed, i.subject = feed, of
+		i.feed, i.subject, i.earlier = feed, of, i.codes // the new one counts from nothing on
 		i.analysis.SetGap(feed.Gap)
 	}
 	return err
@@ -191,7 +190,7 @@ func (i *inquiry) look(reading metric.Reading, s Scene) {
 	}
 	had, has := i.reading.Slots[i.subject.Candidate].Requests, reading.Slots[i.subject.Candidate].Requests
 	if has < had+usersAmongProbes*i.sent {
-		i.reading, i.sent = reading, 0
+		i.note(reading)
 		i.analysis.Skip() // most of them were probes
 		return
 	}
@@ -199,10 +198,14 @@ func (i *inquiry) look(reading metric.Reading, s Scene) {
 	if !plays && i.report.Decision != analysis.Abort {
 		return
 	}
-	i.reading, i.sent = reading, 0
+	i.note(reading)
 	for q, after := range i.report.Answers {
 		i.courses[q].Follow(reading.At, before.Answers[q], after)
 	}
+}
+
+func (i *inquiry) note(r metric.Reading) {
+	i.reading, i.sent, i.codes = r, 0, i.earlier.plus(r.Codes)
 }
 
 func (i *inquiry) weigh(r analysis.Read) {
@@ -246,7 +249,7 @@ type kept struct {
 	Codes    codes              `json:"codes,omitempty"`
 }
 
-func (i *inquiry) keep() kept { return kept{i.analysis, i.courses, i.codes()} }
+func (i *inquiry) keep() kept { return kept{i.analysis, i.courses, i.codes} }
 
 // restore goes on from what another run kept. What cannot be read is begun anew, which costs time and nothing else.
 func (i *inquiry) restore(k kept) {
@@ -255,7 +258,9 @@ func (i *inquiry) restore(k kept) {
 	}
 	i.answered = !k.Analysis.Report().At.IsZero()
 	k.Analysis.GoOn()
-	i.analysis, i.report, i.earlier = k.Analysis, k.Analysis.Report(), k.Codes
+	i.analysis, i.report = k.Analysis, k.Analysis.Report()
+	i.codes = codes{}.plus(k.Codes) // it may be edited: no more of them than are told apart
+	i.earlier = i.codes
 	if len(k.Courses) == len(i.courses) {
 		i.courses = k.Courses
 	}
